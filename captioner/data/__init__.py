@@ -1,0 +1,1 @@
+"""Pictures and captions on disk, on their way to tensors."""

@@ -1,0 +1,1 @@
+"""Networks: encoder, decoders, and the one place that builds them. Knows torch, not data, text or vocabulary."""

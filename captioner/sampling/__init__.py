@@ -1,0 +1,1 @@
+"""Turning next-word scores into captions; sees only the step protocol."""
