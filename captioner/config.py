@@ -1,0 +1,149 @@
+"""Every setting of the project as a typed, frozen section; its description is its documentation.
+
+The names are public: scripts and documentation rely on them. Reading YAML is ``configfile``'s task.
+"""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+VERSION: Final = 1
+"""Version of the configuration's meaning. A file of another version is refused, never guessed at."""
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys and values of another type are errors, and nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class DatasetConfig(Section):
+    """Which pictures and captions."""
+
+    format: Literal["flickr", "shapes"]
+    """How captions are stored: `flickr` (Flickr8k and Flickr30k token files), `shapes` (the built-in set)."""
+    root: str
+    """Folder of the data set. For `shapes` it is generated there when it is missing."""
+    captions: str | None = None
+    """Captions file, relative to `root`; by default the one that the format usually has."""
+    images: str | None = None
+    """Folder of the pictures, relative to `root`; by default the one that the format usually has."""
+    allow_missing: bool = False
+    """Go on without the pictures that have captions but no file; otherwise they are an error."""
+
+
+class VocabConfig(Section):
+    """Which words the model may use."""
+
+    min_count: Positive = 5
+    """A word must occur this often in the training captions to enter the vocabulary."""
+
+
+class EncoderConfig(Section):
+    """The network that turns a picture into features."""
+
+    backbone: str = "resnet50"
+    """Any classification model of torchvision, by its name there."""
+    weights: str = "default"
+    """`default` (torchvision's), `none` (random, to train from scratch), or the path of a state dict."""
+    fine_tune: bool | str = False
+    """`false`: features are computed once. `true`: all is trained. A stage's name: from that stage on."""
+    grid: Positive | None = None
+    """Pool the features to grid x grid positions; by default they stay as the backbone gives them."""
+    image_size: Positive | None = None
+    """Side of the square that the encoder sees, in pixels; by default the one its weights were trained with."""
+
+
+class FeaturesConfig(Section):
+    """The store of features that a frozen encoder has computed."""
+
+    path: str | None = None
+    """Folder of the store; by default `features/<backbone>-<fingerprint>` under the current folder."""
+    flip: bool = False
+    """Also store the features of the mirrored picture, and train on either, drawn by chance."""
+
+
+class DecoderConfig(Section):
+    """The network that turns features into words."""
+
+    type: Literal["lstm", "attention"] = "attention"
+    """`lstm`: Show and Tell. `attention`: Show, Attend and Tell."""
+    conditioning: Literal["first", "initial", "every"] = "first"
+    """How the picture enters an `lstm`: as first token, as initial state, or beside the word at every step."""
+    embedding_size: Positive = 512
+    """Size of a word's vector."""
+    hidden_size: Positive = 512
+    """Size of the LSTM's state."""
+    attention_size: Positive = 512
+    """Size of the space in which `attention` compares its state with the grid's positions."""
+    feature_size: Positive = 512
+    """Size to which each position's feature is projected, once a picture, before the decoder uses it."""
+    layers: Positive = 1
+    """Stacked LSTM layers (`lstm` only)."""
+    dropout: Fraction = 0.5
+    """Dropout on the projected features, the words' vectors and the output."""
+    tie_embeddings: bool = False
+    """Use the words' vectors as the output layer's weights too."""
+
+
+class TrainingConfig(Section):
+    """How the model is trained."""
+
+    epochs: Positive = 20
+    """Passes over the training captions, at most."""
+    batch_size: Positive = 64
+    """Images in a batch; each brings all its captions."""
+    seed: int = 1
+    """Seed of everything random. The same seed on the same machine gives the same model."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU when there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the matrix products; `auto` measures which is faster. Weights stay in float32."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Peak learning rate of the decoder (AdamW)."""
+    encoder_learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Peak learning rate of the part of the encoder that is fine-tuned."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decay of matrices; biases, gains and words' vectors are never decayed."""
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    """`cosine` falls to zero over all epochs; `plateau` halves whenever validation CIDEr stops rising."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    """Steps over which the learning rate rises from zero to its peak."""
+    clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    """Largest norm of the gradient; a longer one is scaled down."""
+    label_smoothing: Fraction = 0.1
+    """Share of the target's probability that is spread over the whole vocabulary."""
+    attention_penalty: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the doubly stochastic term, which asks attention to visit every position (`attention` only)."""
+    patience: Positive = 5
+    """Stop after this many epochs without a better validation CIDEr."""
+
+
+class SamplingConfig(Section):
+    """How a caption is chosen from the model's next-word probabilities."""
+
+    method: Literal["greedy", "beam"] = "beam"
+    """`greedy` takes the likeliest word each time; `beam` keeps the `beam_size` likeliest beginnings."""
+    beam_size: Positive = 5
+    """Beginnings kept for each picture by `beam`."""
+    max_length: Positive = 20
+    """Longest caption, in words."""
+    length_penalty: Annotated[float, Field(ge=0)] = 1.0
+    """`beam` ranks by log-probability / length ** length_penalty: 0 favours short captions, 1 is the mean per word."""
+
+
+class Config(Section):
+    """A whole experiment."""
+
+    version: Literal[1] = VERSION
+    """Version of this file's meaning."""
+    dataset: DatasetConfig
+    vocab: VocabConfig = VocabConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    training: TrainingConfig = TrainingConfig()
+    sampling: SamplingConfig = SamplingConfig()
