@@ -12,6 +12,7 @@ VERSION: Final = 1
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+SplitName = Literal["train", "val", "test"]
 
 
 class Section(BaseModel):
@@ -23,14 +24,30 @@ class Section(BaseModel):
 class DatasetConfig(Section):
     """Which pictures and captions."""
 
-    format: Literal["flickr", "shapes"]
-    """How captions are stored: `flickr` (Flickr8k and Flickr30k token files), `shapes` (the built-in set)."""
+    format: Literal["coco", "csv", "flickr", "folder", "jsonl", "karpathy", "shapes"]
+    """How captions are stored, as docs/data-formats.md shows; `shapes` is the built-in set, which needs no files."""
     root: str
     """Folder of the data set. For `shapes` it is generated there when it is missing."""
-    captions: str | None = None
-    """Captions file, relative to `root`; by default the one that the format usually has."""
-    images: str | None = None
-    """Folder of the pictures, relative to `root`; by default the one that the format usually has."""
+    captions: str | dict[SplitName, str] | None = None
+    """Captions file, relative to `root`, or one for each split; by default the one that the format usually has."""
+    images: str | dict[SplitName, str] | None = None
+    """Folder of the pictures, relative to `root`, or one for each split; by default the one the format usually has."""
+    image_column: str = "image"
+    """Column (`csv`) or key (`jsonl`) of the picture's path, relative to `images`."""
+    caption_column: str = "caption"
+    """Column or key of the caption; in `jsonl` it may hold a list of captions."""
+    split_column: str = "split"
+    """Column or key of the split's name, where there is one."""
+    split_lists: dict[SplitName, str] | None = None
+    """For each split a file that names its pictures, one a line; such lists beat all other splits."""
+    val_fraction: Fraction = 0.1
+    """Share of the pictures drawn for validation where the data set says nothing of splits."""
+    test_fraction: Fraction = 0.1
+    """Share of the pictures drawn for the test where the data set says nothing of splits."""
+    seed: int = 1
+    """Seed of that draw, and of the pictures of `shapes`."""
+    size: Positive = 3000
+    """Pictures that `shapes` generates."""
     allow_missing: bool = False
     """Go on without the pictures that have captions but no file; otherwise they are an error."""
 
@@ -79,8 +96,6 @@ class DecoderConfig(Section):
     """Size of the LSTM's state."""
     attention_size: Positive = 512
     """Size of the space in which `attention` compares its state with the grid's positions."""
-    feature_size: Positive = 512
-    """Size to which each position's feature is projected, once a picture, before the decoder uses it."""
     layers: Positive = 1
     """Stacked LSTM layers (`lstm` only)."""
     dropout: Fraction = 0.5

@@ -1,0 +1,73 @@
+"""The batch that the data layer hands to a decoder: pictures, and their captions without any padding in the loss.
+
+Shape legend of the project: B images, N captions of all of them (rows), T tokens, P grid positions, D feature
+size, H hidden size, V vocabulary size, W beam width; M is the number of words to predict, over all rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows are sorted by length, longest first, so that at step t the first ``active[t]`` rows are still running.
+
+    Whatever is *packed* is laid out step by step: the active rows of step 0, then those of step 1, and so on, as
+    in ``torch.nn.utils.rnn.PackedSequence``. No pad token is ever computed on, or counted.
+    """
+
+    images: Tensor
+    """Features (B, P, D), float16, or pictures (B, 3, H, W), uint8."""
+    image_of: Tensor
+    """(N,), int64: which image a row describes."""
+    inputs: Tensor
+    """(M,), int64, packed: the word before; the start token in the first step."""
+    targets: Tensor
+    """(M,), int64, packed: the word to predict; the end token in a row's last step."""
+    active: tuple[int, ...]
+    """Rows still running at each of the T steps; their sum is M."""
+
+    @property
+    def steps(self) -> Tensor:
+        """(M,), int64: the step of each packed word, on the CPU."""
+        return torch.repeat_interleave(torch.arange(len(self.active)), torch.tensor(self.active))
+
+    @property
+    def rows(self) -> Tensor:
+        """(M,), int64: the row of each packed word, on the CPU."""
+        return torch.cat([torch.arange(count) for count in self.active])
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on ``device``."""
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
+        return replace(self, **moved)
+
+
+_TENSORS = ("images", "image_of", "inputs", "targets")
+
+
+def pack_captions(images: Tensor, captions: Sequence[Sequence[Sequence[int]]], *, start: int, end: int) -> Batch:
+    """``captions[b]`` are image b's captions as word indices, without start and end -> ``Batch``."""
+    rows = [(image, [*words, end]) for image, several in enumerate(captions) for words in several]
+    rows.sort(key=lambda row: -len(row[1]))
+    longest = len(rows[0][1])
+    targets: list[int] = []
+    inputs: list[int] = []
+    active = []
+    running = len(rows)
+    for step in range(longest):
+        while len(rows[running - 1][1]) <= step:
+            running -= 1
+        active.append(running)
+        targets += [words[step] for _, words in rows[:running]]
+        inputs += [words[step - 1] if step else start for _, words in rows[:running]]
+    return Batch(
+        images=images,
+        image_of=torch.tensor([image for image, _ in rows]),
+        inputs=torch.tensor(inputs),
+        targets=torch.tensor(targets),
+        active=tuple(active),
+    )

@@ -1,0 +1,190 @@
+"""A trained model in one directory, safe to load: JSON and safetensors, everything needed to caption elsewhere.
+
+``checkpoint.json`` names every other file and is replaced last, by one rename: until then the old checkpoint stands,
+from then on the new one. Weights have their hash in their name, so that old and new never share a file.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from captioner.checkpoint_index import INDEX, VERSION, VOCABULARY, read_index
+from captioner.config import Config
+from captioner.errors import CheckpointError
+from captioner.files import atomic_write, write_text
+from captioner.model.build import CaptionModel, build_decoder
+from captioner.model.encoder import Encoder
+from captioner.transform import ImageTransform
+from captioner.vocab import Vocabulary
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a directory holds."""
+
+    model: CaptionModel
+    """In float32, in evaluation mode, on the CPU."""
+    vocabulary: Vocabulary
+    config: Config
+    provenance: dict[str, Any]
+    """Where it came from: versions, data set, epoch, validation scores."""
+    index: dict[str, Any]
+    """``checkpoint.json`` as it is."""
+    folder: Path
+
+
+def save_checkpoint(
+    folder: Path,
+    model: CaptionModel,
+    vocabulary: Vocabulary,
+    config: Config,
+    provenance: dict[str, Any],
+    *,
+    with_encoder: bool = False,
+    training: dict[str, Any] | None = None,
+) -> None:
+    """Replace the checkpoint in ``folder``; the old one stands until the new one is whole.
+
+    torchvision's own weights are only named, with their hash, unless they were trained on or ``with_encoder`` asks
+    for them. ``training`` is what resuming needs beside the weights. Raises ``StorageError``.
+    """
+    encoder = model.encoder
+    named_only = config.encoder.weights == "default" and encoder.frozen and not with_encoder
+    files = {"decoder": _write(folder, "decoder.safetensors", lambda: _tensor_bytes(model.decoder.state_dict()))}
+    if not named_only:
+        files["encoder"] = _write(folder, "encoder.safetensors", lambda: _tensor_bytes(encoder.state_dict()))
+    if training is not None:
+        files["training"] = _write(folder, "training.pt", lambda: _pickle_bytes(training))
+    write_text(folder / VOCABULARY, vocabulary.to_json())
+    index = {
+        "format": "captioner checkpoint",
+        "version": VERSION,
+        "files": files,
+        "vocabulary": {"size": len(vocabulary), "fingerprint": vocabulary.fingerprint},
+        "features": dict(zip(("positions", "size"), encoder.feature_shape(), strict=True)),
+        "encoder": {"weights_hash": encoder.weights_hash(), "transform": encoder.transform.to_json()},
+        "config": config.model_dump(),
+        "provenance": provenance,
+    }
+    write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
+    for old in [*folder.glob("*-*.safetensors"), *folder.glob("*-*.pt")]:
+        if old.name not in files.values():
+            old.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Load what ``save_checkpoint`` wrote; runs no code from it.
+
+    Raises ``CheckpointError`` when something is missing, damaged or of another version, and ``ModelError`` when
+    torchvision's weights are needed and cannot be downloaded.
+    """
+    folder, index = read_index(path)
+    vocabulary = _load_vocabulary(folder, index)
+    config = Config.model_validate(index["config"])
+    settings = config.encoder
+    transform = ImageTransform.from_json(index["encoder"]["transform"])
+    stored = "encoder" in index["files"]
+    encoder = Encoder(
+        settings.backbone,
+        transform,
+        weights="none" if stored else "default",
+        grid=settings.grid,
+        fine_tune=settings.fine_tune,
+        image_size=settings.image_size,
+        pretrained=settings.weights != "none",
+    )
+    if stored:
+        _fill(encoder, _read_tensors(folder, index, "encoder"), folder)
+    elif encoder.weights_hash() != index["encoder"]["weights_hash"]:
+        raise CheckpointError(
+            f"torchvision's default weights of {settings.backbone} are not those that {folder} was trained with",
+            "install the torchvision version that its checkpoint.json names",
+        )
+    decoder = build_decoder(config.decoder, index["features"]["size"], len(vocabulary))
+    _fill(decoder, _read_tensors(folder, index, "decoder"), folder)
+    model = CaptionModel(encoder, decoder).eval()
+    return Checkpoint(model, vocabulary, config, index["provenance"], index, folder)
+
+
+def load_training_state(folder: Path) -> dict[str, Any]:
+    """What ``save_checkpoint`` was given as ``training``. Raises ``CheckpointError``."""
+    folder, index = read_index(folder)
+    if "training" not in index["files"]:
+        raise CheckpointError(f"{folder} holds no training state", "resume from a run's directory, which has 'last'")
+    data = _read_file(folder, index, "training")
+    state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return state
+
+
+def _load_vocabulary(folder: Path, index: dict[str, Any]) -> Vocabulary:
+    path = folder / VOCABULARY
+    try:
+        vocabulary = Vocabulary.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{folder} lacks its vocabulary ({VOCABULARY})",
+            "copy the whole directory: the weights mean nothing without the words they belong to",
+        ) from None
+    if vocabulary.fingerprint != index["vocabulary"]["fingerprint"]:
+        raise CheckpointError(f"{path} belongs to another model", "copy the whole directory, and mix no files")
+    return vocabulary
+
+
+def _write(folder: Path, name: str, make: Callable[[], bytes]) -> str:
+    """Write a file under a name that holds its hash; returns the name."""
+    data = make()
+    stem, suffix = name.split(".")
+    path = folder / f"{stem}-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
+    if not path.exists():
+        with atomic_write(path) as file:
+            file.write(data)
+    return path.name
+
+
+def _tensor_bytes(state: dict[str, Tensor]) -> bytes:
+    return bytes(save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}))
+
+
+def _pickle_bytes(state: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _read_file(folder: Path, index: dict[str, Any], part: str) -> bytes:
+    name = index["files"][part]
+    try:
+        data = (folder / name).read_bytes()
+    except OSError:
+        raise CheckpointError(f"{folder} lacks {name}", "copy the whole directory, or use another checkpoint") from None
+    if hashlib.sha256(data).hexdigest()[:16] != Path(name).stem.rpartition("-")[2]:
+        raise CheckpointError(f"{folder / name} is damaged", "copy it again, or use another checkpoint")
+    return data
+
+
+def _read_tensors(folder: Path, index: dict[str, Any], part: str) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_tensors(_read_file(folder, index, part))
+    except SafetensorError:
+        raise CheckpointError(f"{folder / index['files'][part]} is damaged", "use another checkpoint") from None
+    return tensors
+
+
+def _fill(module: torch.nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(
+            f"the weights in {folder} do not fit its configuration: {reason}", "use another checkpoint"
+        ) from None

@@ -1,0 +1,40 @@
+"""Finding a checkpoint and reading what it says of itself, without torch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from captioner.errors import CheckpointError
+
+VERSION = 1
+INDEX, VOCABULARY = "checkpoint.json", "vocabulary.json"
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The directory of ``checkpoint.json``: ``path`` itself, or the best checkpoint of a run.
+
+    Raises ``CheckpointError`` if there is none.
+    """
+    for folder in (path, path / "best"):
+        if (folder / INDEX).is_file():
+            return folder
+    what = "holds no checkpoint" if path.is_dir() else "is not there"
+    raise CheckpointError(
+        f"{path} {what}", "give a run's directory (captioner train --run DIR) or a checkpoint's, such as DIR/best"
+    )
+
+
+def read_index(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint's directory and its ``checkpoint.json``, without loading weights. Raises ``CheckpointError``."""
+    folder = find_checkpoint(path)
+    try:
+        index = json.loads((folder / INDEX).read_text())
+        version = index["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{folder / INDEX} is damaged", "use another checkpoint, or train again") from None
+    if version != VERSION:
+        raise CheckpointError(
+            f"{folder} was written in checkpoint version {version}, and this captioner reads version {VERSION}",
+            "install the captioner version that wrote it (checkpoint.json names it), or train again",
+        )
+    return folder, index

@@ -1,0 +1,137 @@
+"""Everything a person sees: progress, notes, tables and errors, for a terminal or for a pipe."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich import box
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from captioner.errors import CaptionerError
+from captioner.events import EpochDone, Event, Note, Progress, Warned
+
+_PLAIN_SECONDS = 10.0  # Between two lines of progress where there is no terminal to redraw.
+
+
+class Console:
+    """Results go to standard output, everything else to standard error, so that results can be piped."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._out = RichConsole(highlight=False, soft_wrap=True)
+        self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        self._progress: RichProgress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._last_line: dict[str, float] = {}
+
+    def __enter__(self) -> "Console":
+        if self._err.is_terminal and not self.quiet:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[detail]}"),
+            )
+            self._progress = RichProgress(*columns, console=self._err, transient=True)
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def listen(self, event: Event) -> None:
+        """Show what the core tells."""
+        if self.quiet and not isinstance(event, Warned):
+            return
+        if isinstance(event, Progress):
+            self._show_progress(event)
+        elif isinstance(event, Note):
+            self._line(event.text)
+        elif isinstance(event, Warned):
+            self._line(f"warning: {event.text}", style="yellow")
+        elif isinstance(event, EpochDone):
+            self._line(_epoch_line(event.row), style="bold")
+
+    def _line(self, text: str, style: str | None = None) -> None:
+        stamp = "" if self._err.is_terminal else time.strftime("%H:%M:%S ")
+        self._err.print(stamp + text, style=style, markup=False)
+
+    def _show_progress(self, event: Progress) -> None:
+        if self._progress is not None:
+            if event.task not in self._tasks:
+                self._tasks[event.task] = self._progress.add_task(event.task, total=event.total, detail="")
+            task = self._tasks[event.task]
+            self._progress.update(task, completed=event.done, total=event.total, detail=event.detail)
+            if event.done >= event.total:
+                self._progress.remove_task(self._tasks.pop(event.task))
+            return
+        now = time.monotonic()
+        first = self._last_line.setdefault(event.task, now)
+        if event.done >= event.total or now - first >= _PLAIN_SECONDS:
+            self._last_line[event.task] = now
+            detail = f", {event.detail}" if event.detail else ""
+            self._line(f"{event.task}: {event.done:,} of {event.total:,} {event.unit}{detail}")
+
+    def table(self, headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+        """A table on a terminal; tab-separated lines without a header when piped."""
+        texts = [[str(cell) for cell in row] for row in rows]
+        if not self._out.is_terminal:
+            for row in texts:
+                self.line(row)
+            return
+        table = Table(*headers, title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
+        for row in texts:
+            table.add_row(*row)
+        self._out.print(table, markup=False)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether results go to a person's terminal, rather than into a pipe or file."""
+        return self._out.is_terminal
+
+    def line(self, cells: Sequence[str]) -> None:
+        """One tab-separated line on standard output, for pipes; tabs and line ends inside a cell become blanks."""
+        text = "\t".join(" ".join(cell.splitlines()).replace("\t", " ") for cell in cells)
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
+
+    @staticmethod
+    def to_json(value: Any) -> str:
+        """A value as programs read it."""
+        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+    def json(self, value: Any) -> None:
+        """A value for programs, on standard output."""
+        sys.stdout.write(self.to_json(value))
+
+    def warn(self, text: str) -> None:
+        """A line worth acting on."""
+        self.listen(Warned(text))
+
+    def done(self, text: str) -> None:
+        """The last line of a command: what was made, and where."""
+        self.listen(Note(text))
+
+    def error(self, error: CaptionerError) -> None:
+        """Two lines: what is wrong, and what to do."""
+        for line, text in enumerate(error.problem.splitlines()):
+            self._err.print(("error: " if not line else "       ") + text, style="red", markup=False)
+        if error.remedy:
+            self._err.print(f"       {error.remedy}", markup=False)
+
+
+def _epoch_line(row: dict[str, Any]) -> str:
+    return (
+        f"epoch {row['epoch']}: loss {row['loss']:.3f}, validation CIDEr {row['val_CIDEr']:.3f}, "
+        f"BLEU-4 {row['val_Bleu_4']:.3f}, {row['captions_per_second']:.0f} captions/s"
+    )

@@ -1,0 +1,61 @@
+"""Where a batch gets its pictures from: the feature store, or the files themselves when the encoder is trained."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from captioner.data.features import FeatureStore, Picture
+from captioner.data.images import stream_images
+from captioner.errors import DatasetError, ImageError
+from captioner.transform import ImageTransform
+
+
+class Pictures(Protocol):
+    """The pictures of a list of files, by their place in it."""
+
+    def read(self, indices: Sequence[int], mirrored: Sequence[int] | None = None) -> Tensor:
+        """Features (B, P, D), float16, or pixels (B, 3, H, W), uint8; where ``mirrored`` is 1, the mirror image's."""
+
+    @property
+    def has_mirrored(self) -> bool:
+        """Whether mirror images can be asked for."""
+
+
+class StoredPictures:
+    """Features from the store."""
+
+    def __init__(self, store: FeatureStore, files: Sequence[Path], root: Path) -> None:
+        self._store = store
+        self._pictures = [Picture.of(file, root) for file in files]
+
+    def read(self, indices: Sequence[int], mirrored: Sequence[int] | None = None) -> Tensor:
+        """Features (B, P, D), float16."""
+        return torch.from_numpy(self._store.read([self._pictures[index] for index in indices], mirrored))
+
+    @property
+    def has_mirrored(self) -> bool:
+        """Whether the store was made with them."""
+        return self._store.key.flip
+
+
+class PictureFiles:
+    """Pixels, decoded anew for each batch."""
+
+    def __init__(self, files: Sequence[Path], transform: ImageTransform, flip: bool) -> None:
+        self._files = files
+        self._transform = transform
+        self.has_mirrored = flip
+
+    def read(self, indices: Sequence[int], mirrored: Sequence[int] | None = None) -> Tensor:
+        """Pixels (B, 3, H, W), uint8. Raises ``DatasetError`` for a picture that cannot be read."""
+        images: list[Tensor] = []
+        for index, image in zip(
+            indices, stream_images((self._files[i] for i in indices), self._transform), strict=True
+        ):
+            if isinstance(image, ImageError):
+                raise DatasetError(f"{self._files[index]}: {image.problem}", "mend or remove that picture")
+            images.append(image.flip(-1) if mirrored and mirrored[len(images)] else image)
+        return torch.stack(images)

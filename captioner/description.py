@@ -1,0 +1,67 @@
+"""What a checkpoint holds, in words and numbers for people, read without loading its weights."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from captioner.checkpoint_index import read_index
+from captioner.errors import CheckpointError
+
+Section = dict[str, Any]
+
+
+def describe(path: Path) -> dict[str, Section]:
+    """Sections of keys and values. Raises ``CheckpointError`` as loading would, short of reading the weights."""
+    folder, index = read_index(path)
+    config, provenance = index["config"], index["provenance"]
+    decoder, encoder, files = config["decoder"], config["encoder"], index["files"]
+    where = files.get("encoder", f"not stored: torchvision's default, hash {index['encoder']['weights_hash']}")
+    transform = index["encoder"]["transform"]
+    return {
+        "checkpoint": {
+            "directory": str(folder),
+            "version": index["version"],
+            "size": f"{sum(file.stat().st_size for file in folder.iterdir()) / 1e6:.1f} MB",
+        },
+        "encoder": {
+            "backbone": encoder["backbone"],
+            "weights": where,
+            "fine-tuned": encoder["fine_tune"],
+            "picture": f"shorter side to {transform['resize']}, centre {transform['crop']}x{transform['crop']}",
+            "features": f"{index['features']['positions']} positions of {index['features']['size']}",
+        },
+        "decoder": {
+            "type": decoder["type"] + (f" ({decoder['conditioning']})" if decoder["type"] == "lstm" else ""),
+            "hidden size": decoder["hidden_size"],
+            "parameters": f"{_parameters(folder / files['decoder']):,}",
+        },
+        "vocabulary": {"words": f"{index['vocabulary']['size']:,}", "fingerprint": index["vocabulary"]["fingerprint"]},
+        "sampling": config["sampling"],
+        "training": {
+            "data": _dataset(provenance),
+            "epoch": provenance["log_row"].get("epoch", 0),
+            **{name.replace("_", " "): round(value, 4) for name, value in _validation(provenance).items()},
+            "precision": provenance["precision"],
+            "versions": ", ".join(f"{name} {provenance[name]}" for name in ("captioner", "torch", "torchvision")),
+        },
+    }
+
+
+def _dataset(provenance: dict[str, Any]) -> str:
+    sizes = ", ".join(f"{split} {count:,}" for split, count in provenance["dataset"]["pictures"].items())
+    return f"{provenance['dataset']['name']} ({sizes})"
+
+
+def _validation(provenance: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in provenance["log_row"].items() if name.startswith("val_")}
+
+
+def _parameters(path: Path) -> int:
+    """Numbers in a safetensors file, by its header: eight bytes of length, then JSON."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    except (OSError, ValueError):
+        raise CheckpointError(f"{path} is missing or damaged", "copy the whole directory again") from None
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")

@@ -1,0 +1,59 @@
+"""Writing files so that a crash, a full disk or Ctrl-C leaves either the old content or the new, never half of it."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from captioner.errors import StorageError
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside ``path`` for binary writing; on success it takes the name, else it vanishes.
+
+    Raises ``StorageError`` when there is no space or no permission; what stood at ``path`` still stands then.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp's 0600 would keep colleagues out.
+        Path(temporary).replace(path)
+        temporary = None
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` atomically, as UTF-8. Raises ``StorageError``."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """What to tell a user about a failed write to ``path``."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(
+            f"no space left on the device while writing {path}",
+            "free some space, or choose a folder on another disk, and run the same command again: finished work stays",
+        )
+    return StorageError(
+        f"cannot write {path}: {error.strerror or error}", "check that the folder exists and that you may write to it"
+    )
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

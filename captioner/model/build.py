@@ -1,0 +1,60 @@
+"""The one registry: configuration -> encoder and decoder."""
+
+from torch import Tensor, nn
+
+from captioner.config import DecoderConfig, EncoderConfig
+from captioner.model.decoder import Decoder
+from captioner.model.encoder import Encoder
+from captioner.model.show_attend_tell import ShowAttendTell
+from captioner.model.show_tell import ShowTell
+
+
+class CaptionModel(nn.Module):
+    """Encoder and decoder side by side; with stored features the encoder does not run."""
+
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W), uint8, or features (B, P, D) as stored -> features in the computing precision."""
+        if images.dim() == 4:
+            features: Tensor = self.encoder(images)
+            return features
+        return images.to(self.decoder.dtype)
+
+
+def build_encoder(config: EncoderConfig) -> Encoder:
+    """The encoder as configured. Raises ``ModelError`` for an unknown backbone or stage, or unfit weights."""
+    return Encoder.from_settings(
+        config.backbone,
+        weights=config.weights,
+        grid=config.grid,
+        fine_tune=config.fine_tune,
+        image_size=config.image_size,
+    )
+
+
+def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
+    """The decoder as configured, for features of size D = ``feature_size`` and V = ``vocabulary_size`` words."""
+    if config.type == "lstm":
+        return ShowTell(
+            feature_size,
+            vocabulary_size,
+            embedding_size=config.embedding_size,
+            hidden_size=config.hidden_size,
+            layers=config.layers,
+            conditioning=config.conditioning,
+            dropout=config.dropout,
+            tie_embeddings=config.tie_embeddings,
+        )
+    return ShowAttendTell(
+        feature_size,
+        vocabulary_size,
+        embedding_size=config.embedding_size,
+        hidden_size=config.hidden_size,
+        attention_size=config.attention_size,
+        dropout=config.dropout,
+        tie_embeddings=config.tie_embeddings,
+    )

@@ -1,0 +1,77 @@
+"""What all decoders share: the words' vectors, the output layer, and the step protocol that samplers see."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from captioner.batch import Batch
+from captioner.model.dropout import Dropout
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """What a decoder remembers between two words, for W rows of each of B images (row = image * W + beam)."""
+
+    rows: tuple[Tensor, ...]
+    """Change with every word; first dimension B * W."""
+    images: tuple[Tensor, ...] = ()
+    """Computed once from the features; first dimension B."""
+
+    def select(self, rows: Tensor, images: Tensor | None = None) -> "DecoderState":
+        """The state of other ``rows`` (indices into B * W), and of fewer ``images`` (indices into B)."""
+        kept = self.images if images is None else tuple(part.index_select(0, images) for part in self.images)
+        return DecoderState(tuple(part.index_select(0, rows) for part in self.rows), kept)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What teacher forcing gives."""
+
+    hidden: Tensor
+    """(M, E), packed as the batch is: the output layer's input for each word."""
+    attention: Tensor | None = None
+    """(N, P): how much each row looked at each position, summed over its words; None without attention."""
+
+
+class Decoder(nn.Module):
+    """Features (B, P, D) -> words. Subclasses give ``forward`` (teacher forcing), ``start`` and ``step``.
+
+    ``step`` repeated equals ``forward`` to 1e-5 in float32, which tests check for every decoder.
+    """
+
+    def __init__(self, vocabulary_size: int, embedding_size: int, dropout: float, tie_embeddings: bool) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, embedding_size)
+        nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
+        # Tying shares the matrix by using it, not by a second name for it: a checkpoint holds it once.
+        self.output = None if tie_embeddings else nn.Linear(embedding_size, vocabulary_size, bias=False)
+        self.output_bias = nn.Parameter(torch.zeros(vocabulary_size))
+        self.dropout = Dropout(dropout)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights: float32, or bfloat16 where ``to`` made it so."""
+        return self.output_bias.dtype
+
+    @property
+    def output_weight(self) -> Tensor:
+        """(V, E): the output layer's matrix."""
+        return self.embedding.weight if self.output is None else self.output.weight
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., E) -> unnormalised scores of the next word (..., V)."""
+        return F.linear(hidden, self.output_weight, self.output_bias)
+
+    def forward(self, features: Tensor, batch: Batch) -> Decoded:
+        """Teacher forcing: features (B, P, D) and the batch's captions -> the output layer's inputs."""
+        raise NotImplementedError
+
+    def start(self, features: Tensor, width: int) -> DecoderState:
+        """The state before the first word, for ``width`` rows of each image; features (B, P, D)."""
+        raise NotImplementedError
+
+    def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """The previous words (B * W,) -> scores of the next ones (B * W, V), and the state after them."""
+        raise NotImplementedError

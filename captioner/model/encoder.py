@@ -1,0 +1,138 @@
+"""The encoder: pictures (B, 3, H, W) -> features (B, P, D), by any torchvision backbone without its classifier."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from captioner.errors import ModelError, nearest
+from captioner.model.backbones import (
+    backbone_transform,
+    build_backbone,
+    cut_stages,
+    default_weights,
+    file_weights,
+    load_weights,
+)
+from captioner.transform import ImageTransform
+
+
+class Encoder(nn.Module):
+    """A chain of named stages, of which the first ones are frozen and the rest may be trained.
+
+    Frozen stages stay in evaluation mode (their batch statistics never move) and are run without gradients.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        transform: ImageTransform,
+        *,
+        weights: str = "none",
+        grid: int | None = None,
+        fine_tune: bool | str = False,
+        image_size: int | None = None,
+        pretrained: bool | None = None,
+    ) -> None:
+        """Build ``backbone`` with ``weights``: ``default`` (torchvision's), ``none`` or a state dict's path.
+
+        ``pretrained`` says whether weights that are loaded later come from ImageNet, as ``weights`` says it of those
+        that are loaded now. Raises ``ModelError`` for an unknown backbone or stage, and for weights that do not fit.
+        """
+        super().__init__()
+        model = build_backbone(backbone, image_size)
+        if hasattr(model, "transform_input"):
+            model.transform_input = weights != "none" if pretrained is None else pretrained  # type: ignore[assignment]
+        stages = cut_stages(model)
+        # Modules cannot have a dot in their name; torchvision's names have no underscore where the dot is.
+        self.stages = nn.ModuleDict({name.replace(".", "/"): stage for name, stage in stages.items()})
+        if weights != "none":
+            state = default_weights(backbone) if weights == "default" else file_weights(weights)
+            load_weights(model, self.stages, state, backbone, weights)
+        self.backbone = backbone
+        self.transform = transform
+        self.grid = grid
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(transform.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(transform.std).view(3, 1, 1), persistent=False)
+        self._trained_from = self._first_trained(fine_tune)
+        for index, stage in enumerate(self.stages.values()):
+            stage.requires_grad_(index >= self._trained_from)
+        self.to(memory_format=torch.channels_last)
+        self.train(False)
+
+    def _first_trained(self, fine_tune: bool | str) -> int:
+        names = [name.replace("/", ".") for name in self.stages]
+        if isinstance(fine_tune, bool):
+            return 0 if fine_tune else len(names)
+        if fine_tune not in names:
+            raise ModelError(
+                f"{self.backbone} has no stage '{fine_tune}'{nearest(fine_tune, names)}",
+                f"set encoder.fine_tune to true, false, or one of {', '.join(names)}",
+            )
+        return names.index(fine_tune)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether no stage is trained, so that features may be computed once and stored."""
+        return self._trained_from == len(self.stages)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights: float32, or bfloat16 where ``to`` made it so."""
+        return next(self.stages.parameters()).dtype
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Training mode for the stages that are trained; the frozen ones stay in evaluation mode."""
+        self.training = mode
+        for index, stage in enumerate(self.stages.values()):
+            stage.train(mode and index >= self._trained_from)
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W), uint8 -> features (B, P, D) in the computing precision, P in row order."""
+        x = self.normalise(images)
+        for index, stage in enumerate(self.stages.values()):
+            with nullcontext() if index >= self._trained_from else torch.no_grad():
+                x = stage(x)
+        if self.grid is not None:
+            x = F.adaptive_avg_pool2d(x, self.grid)
+        return x.flatten(2).transpose(1, 2)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 in [0, 255] -> zero mean and unit deviation over ImageNet, channels last."""
+        scaled = (images.to(torch.float32) / 255 - self.mean) / self.std
+        return scaled.to(self.dtype, memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def feature_shape(self) -> tuple[int, int]:
+        """(P, D) for the transform's picture size, found by running one black picture."""
+        mode = self.training
+        black = torch.zeros(1, 3, self.transform.crop, self.transform.crop, dtype=torch.uint8)
+        _, positions, size = self.train(False)(black.to(self.mean.device)).shape
+        self.train(mode)
+        return positions, size
+
+    def weights_hash(self) -> str:
+        """Twelve hexadecimal digits that change with any weight."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()[:12]
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of the stages that are fine-tuned."""
+        return (parameter for parameter in self.parameters() if parameter.requires_grad)
+
+    @classmethod
+    def from_settings(
+        cls, backbone: str, *, weights: str, grid: int | None, fine_tune: bool | str, image_size: int | None
+    ) -> "Encoder":
+        """Build with the transform that the backbone's default weights come with."""
+        transform = backbone_transform(backbone, image_size)
+        return cls(backbone, transform, weights=weights, grid=grid, fine_tune=fine_tune, image_size=image_size)

@@ -1,0 +1,84 @@
+"""What training minimises: label-smoothed cross-entropy, and attention that visits every position."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_CHUNK = 512  # Words whose scores are formed at once: a few megabytes, which stay in the cache.
+
+
+def smoothed_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Output layer and loss in one: hidden (M, E), weight (V, E), bias (V,), targets (M,) -> two sums over M words.
+
+    The first sum is the smoothed loss and has a gradient: the target has probability 1 - smoothing, and
+    ``smoothing`` is spread evenly over all V words (C. Szegedy et al., "Rethinking the Inception Architecture",
+    CVPR 2016, section 7). The second is the plain negative log-likelihood, for perplexity. Products are computed in
+    ``hidden``'s type, everything else in float32.
+    """
+    if torch.is_grad_enabled():
+        loss, plain = _OutputLoss.apply(hidden, weight, bias, targets, smoothing)
+        return loss, plain
+    return _chunks(hidden, weight, bias, targets, smoothing, None)
+
+
+_Gradients = tuple[Tensor, Tensor, Tensor]
+
+
+def _chunks(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, gradients: _Gradients | None
+) -> tuple[Tensor, Tensor]:
+    """The two sums; where asked for, adds the gradients by hidden, weight and bias to ``gradients``."""
+    matrix, offset = weight.to(hidden.dtype), bias.to(hidden.dtype)
+    loss = hidden.new_zeros((), dtype=torch.float32)
+    plain = loss.clone()
+    buffer = hidden.new_empty(min(_CHUNK, len(hidden)), len(bias), dtype=torch.float32)
+    for start in range(0, len(hidden), _CHUNK):
+        rows, index = hidden[start : start + _CHUNK], targets[start : start + _CHUNK, None]
+        scores = buffer[: len(rows)].copy_(F.linear(rows, matrix, offset))
+        scores -= scores.amax(dim=1, keepdim=True)
+        of_target, mean = scores.gather(1, index).sum(), scores.mean(dim=1).sum()
+        total = scores.exp_().sum(dim=1, keepdim=True)
+        normaliser = total.log().sum()
+        plain += normaliser - of_target
+        loss += normaliser - (1 - smoothing) * of_target - smoothing * mean
+        if gradients is None:
+            continue
+        by_scores = scores.div_(total).sub_(smoothing / len(bias))
+        by_scores.scatter_add_(1, index, by_scores.new_full(index.shape, smoothing - 1))
+        by_hidden, by_weight, by_bias = gradients
+        by_bias += by_scores.sum(dim=0)
+        narrow = by_scores.to(hidden.dtype)
+        by_hidden[start : start + _CHUNK] = narrow @ matrix
+        by_weight += narrow.t() @ rows
+    return loss, plain
+
+
+class _OutputLoss(torch.autograd.Function):
+    """Forms the gradients along with the loss, so that the scores (M, V) never exist all at once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        gradients = torch.empty_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)
+        with torch.autocast(hidden.device.type, enabled=False):
+            loss, plain = _chunks(hidden, weight, bias, targets, smoothing, gradients)
+        ctx.save_for_backward(*gradients)
+        ctx.mark_non_differentiable(plain)
+        return loss, plain
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        return (*(gradient * outer[0].to(gradient.dtype) for gradient in ctx.saved_tensors), None, None)
+
+
+def doubly_stochastic_penalty(attention: Tensor) -> Tensor:
+    """Attention (N, P), summed over each row's words -> mean over rows of sum over positions of (1 - attention)^2.
+
+    K. Xu et al., arXiv 1502.03044, equation 14.
+    """
+    return (1 - attention).square().sum(dim=-1).mean()

@@ -1,0 +1,122 @@
+"""Pictures -> encoder -> feature store: each picture once, resumable, memory flat."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from captioner.compute import Compute
+from captioner.config import FeaturesConfig
+from captioner.data.features import Features, FeatureStore, Picture, StoreKey
+from captioner.data.images import stream_images
+from captioner.errors import DatasetError, ImageError
+from captioner.events import Listener, Note, Progress, Warned
+from captioner.model.encoder import Encoder
+
+BATCH_SIZE = 32
+"""Pictures at once: with more, the activations leave a CPU's cache."""
+
+
+def store_key(encoder: Encoder, flip: bool) -> StoreKey:
+    """What identifies features of ``encoder``: backbone, weights, grid and transform."""
+    description = {
+        "backbone": encoder.backbone,
+        "weights": encoder.weights_hash(),
+        "grid": encoder.grid,
+        **encoder.transform.to_json(),
+    }
+    positions, size = encoder.feature_shape()
+    text = json.dumps(description, sort_keys=True)
+    return StoreKey(description, hashlib.sha256(text.encode()).hexdigest()[:12], positions, size, flip)
+
+
+def open_store(config: FeaturesConfig, encoder: Encoder) -> FeatureStore:
+    """The store at ``features.path``, or at a path of its own for each encoder. Raises ``FeatureError``."""
+    key = store_key(encoder, config.flip)
+    views = "-flip" if config.flip else ""
+    folder = config.path or f"features/{encoder.backbone}-{key.fingerprint}{views}"
+    return FeatureStore(Path(folder), key)
+
+
+def encode_pixels(encoder: Encoder, pixels: Tensor, compute: Compute, flip: bool = False) -> Tensor:
+    """Pictures (B, 3, H, W), uint8 -> features (B, views, P, D), float16, on the CPU."""
+    views = [pixels, pixels.flip(-1)] if flip else [pixels]
+    with torch.inference_mode():
+        parts = [encoder(view.to(compute.device)) for view in views]
+        return torch.stack(parts, dim=1).clamp(-65504, 65504).to("cpu", torch.float16)
+
+
+def fill_store(
+    store: FeatureStore,
+    encoder: Encoder,
+    files: Sequence[Path],
+    root: Path,
+    compute: Compute,
+    listener: Listener,
+    allow_unreadable: bool = False,
+) -> int:
+    """Compute what the store lacks of ``files``; returns how many pictures that were.
+
+    A second call finds everything there. Raises ``DatasetError`` naming pictures that cannot be read, after all the
+    others are stored; with ``allow_unreadable`` it only warns of them.
+    """
+    pictures = [Picture.of(file, root) for file in files]
+    todo = [(file, picture) for file, picture in zip(files, pictures, strict=True) if picture not in store]
+    if not todo:
+        listener(Note(f"features of all {len(files):,} pictures are in {store.folder}"))
+        return 0
+    listener(Note(f"computing features of {len(todo):,} of {len(files):,} pictures into {store.folder}"))
+    unreadable: list[tuple[Path, ImageError]] = []
+    fast = copy.deepcopy(encoder).to(compute.device, compute.dtype)
+    names: list[Picture] = []
+    parts: list[Features] = []
+    done, start = 0, perf_counter()
+    try:
+        for batch in _batches(todo, encoder, unreadable):
+            pixels = torch.stack([image for _, image in batch])
+            parts.append(encode_pixels(fast, pixels, compute, store.key.flip).numpy())
+            names += [picture for picture, _ in batch]
+            done += len(batch)
+            rate = f"{done / (perf_counter() - start):.0f} pictures/s"
+            listener(Progress("features", done + len(unreadable), len(todo), "pictures", rate))
+            if len(names) >= store.shard_size:
+                shard, names = names, []
+                store.append(shard, parts)
+                parts = []
+    finally:
+        if names and len(names) == sum(map(len, parts)):  # The last shard; or Ctrl-C, after which less is to do.
+            store.append(names, parts)
+    if unreadable:
+        _report(unreadable, allow_unreadable, listener)
+    return done
+
+
+def _batches(
+    todo: Sequence[tuple[Path, Picture]], encoder: Encoder, unreadable: list[tuple[Path, ImageError]]
+) -> Iterator[list[tuple[Picture, Tensor]]]:
+    batch = []
+    images = stream_images((file for file, _ in todo), encoder.transform)
+    for (file, picture), image in zip(todo, images, strict=True):
+        if isinstance(image, ImageError):
+            unreadable.append((file, image))
+            continue
+        batch.append((picture, image))
+        if len(batch) == BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _report(unreadable: list[tuple[Path, ImageError]], allowed: bool, listener: Listener) -> None:
+    named = "; ".join(f"{file.name}: {error.problem}" for file, error in unreadable[:3])
+    more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
+    problem = f"{len(unreadable)} pictures cannot be read ({named}{more})"
+    if not allowed:
+        raise DatasetError(problem, "mend or remove them, or go on without: --set dataset.allow_missing=true")
+    listener(Warned(f"{problem}: left out"))

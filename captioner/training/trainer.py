@@ -1,0 +1,244 @@
+"""The training loop: teacher forcing over batches of pictures, best checkpoint by free-running CIDEr."""
+
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import nn
+
+from captioner.batch import Batch
+from captioner.checkpoint import load_training_state, save_checkpoint
+from captioner.compute import Compute
+from captioner.config import Config
+from captioner.data.batches import Batches
+from captioner.errors import Interrupted
+from captioner.evaluation.evaluator import Validation
+from captioner.events import EpochDone, Listener, Note, Progress
+from captioner.model.build import CaptionModel
+from captioner.model.loss import doubly_stochastic_penalty, smoothed_cross_entropy
+from captioner.training.log import Row, write_log
+from captioner.training.schedule import learning_rate_factor
+from captioner.vocab import Vocabulary
+
+
+@dataclass
+class Position:
+    """How far training has come: everything but weights, optimiser and random state."""
+
+    epoch: int = 0
+    """Epochs completed."""
+    step: int = 0
+    """Batches trained on, over all epochs."""
+    step_in_epoch: int = 0
+    loss: float = 0.0
+    """Sums over this epoch so far: plain loss, words to predict, captions, padded places, seconds."""
+    words: int = 0
+    captions: int = 0
+    places: int = 0
+    seconds: float = 0.0
+    best: float = -math.inf
+    best_epoch: int = 0
+    halvings: int = 0
+    """How often the plateau schedule has halved the learning rate."""
+    rows: list[Row] = field(default_factory=list)
+    """The log so far."""
+
+
+class Trainer:
+    """Trains a model into a run's folder; at any moment it can be interrupted, and resumed to the same end."""
+
+    def __init__(
+        self,
+        model: CaptionModel,
+        vocabulary: Vocabulary,
+        batches: Batches,
+        validation: Validation,
+        config: Config,
+        run: Path,
+        provenance: dict[str, Any],
+        compute: Compute,
+        listener: Listener,
+    ) -> None:
+        self.model = model.to(compute.device)
+        self.vocabulary = vocabulary
+        self.batches = batches
+        self.validation = validation
+        self.config = config
+        self.run = run
+        self.provenance = provenance
+        self.compute = compute
+        self.listener = listener
+        self.optimizer = build_optimizer(model, config)
+        self.position = Position()
+        self._interrupted = threading.Event()
+
+    def resume(self) -> None:
+        """Continue from ``last`` in the run's folder; its weights are already in the model."""
+        state = load_training_state(self.run / "last")
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.position = Position(**state["position"])
+        torch.set_rng_state(state["random"])
+        if self.compute.device.type == "cuda" and "random_cuda" in state:
+            torch.cuda.set_rng_state(state["random_cuda"])
+
+    def fit(self) -> Position:
+        """Train until the last epoch, or until validation CIDEr has not risen for ``training.patience`` epochs.
+
+        Raises ``Interrupted`` after Ctrl-C, with everything saved, and ``StorageError`` when the disk is full, with
+        the last checkpoint that could be written still there.
+        """
+        settings, position = self.config.training, self.position
+        with self._catch_interrupt():
+            while position.epoch < settings.epochs:
+                if position.epoch - position.best_epoch >= settings.patience:
+                    self.listener(Note(f"no better CIDEr for {settings.patience} epochs: stopping early"))
+                    break
+                self._train_epoch()
+                self._finish_epoch()
+        return position
+
+    def _train_epoch(self) -> None:
+        position, epoch = self.position, self.position.epoch + 1
+        self.model.train()
+        batches = self.batches.epoch(epoch, skip=position.step_in_epoch)
+        for batch in batches:
+            start = perf_counter()
+            loss = self._step(batch.to(self.compute.device))
+            position.seconds += perf_counter() - start
+            position.loss += loss
+            position.words += len(batch.targets)
+            position.captions += len(batch.image_of)
+            position.places += len(batch.image_of) * len(batch.active)
+            position.step += 1
+            position.step_in_epoch += 1
+            self._tell(epoch)
+            if self._interrupted.is_set():
+                self._save("last", training=True)
+                raise Interrupted(
+                    f"interrupted in epoch {epoch}; everything so far is saved in {self.run}",
+                    "the same command with --resume goes on from here",
+                )
+
+    def _step(self, batch: Batch) -> float:
+        """One step of the optimiser; returns the batch's summed negative log-likelihood."""
+        settings, decoder = self.config.training, self.model.decoder
+        self._set_learning_rate()
+        with self.compute.autocast():
+            decoded = decoder(self.model.features(batch.images), batch)
+        hidden = decoded.hidden.to(self.compute.dtype)
+        smoothed, plain = smoothed_cross_entropy(
+            hidden, decoder.output_weight, decoder.output_bias, batch.targets, settings.label_smoothing
+        )
+        loss = smoothed / len(batch.targets)
+        if decoded.attention is not None:
+            loss = loss + settings.attention_penalty * doubly_stochastic_penalty(decoded.attention)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(plain)
+
+    def _set_learning_rate(self) -> None:
+        settings = self.config.training
+        total = settings.epochs * len(self.batches) if settings.schedule == "cosine" else None
+        factor = learning_rate_factor(self.position.step, settings.warmup_steps, total) * 0.5**self.position.halvings
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+
+    def _tell(self, epoch: int) -> None:
+        position = self.position
+        rates = (
+            f"{position.captions / position.seconds:.0f} captions/s, {position.words / position.seconds:.0f} tokens/s"
+        )
+        detail = f"loss {position.loss / position.words:.3f}, {rates}"
+        task = f"epoch {epoch}/{self.config.training.epochs}"
+        self.listener(Progress(task, position.step_in_epoch, len(self.batches), "batches", detail))
+
+    def _finish_epoch(self) -> None:
+        position, settings = self.position, self.config.training
+        position.epoch += 1
+        result = self.validation.evaluate(
+            self.model, self.vocabulary, self.config.sampling, self.compute, self.listener
+        )
+        row: Row = {
+            "epoch": position.epoch,
+            "step": position.step,
+            "loss": position.loss / position.words,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "captions_per_second": position.captions / position.seconds,
+            "tokens_per_second": position.words / position.seconds,
+            "padding": 1 - position.words / position.places,
+            "val_perplexity": result.perplexity or math.nan,
+            **{f"val_{name}": value for name, value in result.scores.corpus.items()},
+        }
+        position.rows.append(row)
+        position.loss, position.words, position.captions, position.places, position.seconds = 0.0, 0, 0, 0, 0.0
+        position.step_in_epoch = 0
+        if better := result.scores.corpus["CIDEr"] > position.best:
+            position.best, position.best_epoch = result.scores.corpus["CIDEr"], position.epoch
+        elif settings.schedule == "plateau":
+            position.halvings += 1
+        write_log(self.run, position.rows)
+        if better:
+            self._save("best", training=False)
+        self._save("last", training=True)
+        self.listener(EpochDone(row))
+
+    def _save(self, name: str, training: bool) -> None:
+        state: dict[str, Any] | None = None
+        if training:
+            state = {
+                "optimizer": self.optimizer.state_dict(),
+                "position": asdict(self.position),
+                "random": torch.get_rng_state(),
+            }
+            if self.compute.device.type == "cuda":
+                state["random_cuda"] = torch.cuda.get_rng_state()
+        validation = self.position.rows[-1] if self.position.rows else {}
+        provenance = {**self.provenance, "precision": self.compute.precision, "log_row": validation}
+        save_checkpoint(self.run / name, self.model, self.vocabulary, self.config, provenance, training=state)
+
+    @contextmanager
+    def _catch_interrupt(self) -> Iterator[None]:
+        """Let the step under way finish on the first Ctrl-C; a second one ends at once."""
+        if threading.current_thread() is not threading.main_thread():  # Only there can signals be caught.
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def note(*_: object) -> None:
+            self._interrupted.set()
+            signal.signal(signal.SIGINT, before)
+
+        signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def build_optimizer(model: CaptionModel, config: Config) -> torch.optim.Optimizer:
+    """AdamW; matrices decay, biases, gains and words' vectors do not; the encoder has a learning rate of its own.
+
+    I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+    """
+    settings = config.training
+    embedding = model.decoder.embedding.weight
+    groups = []
+    for part, rate in ((model.decoder, settings.learning_rate), (model.encoder, settings.encoder_learning_rate)):
+        trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
+        decayed = [p for p in trained if p.dim() > 1 and p is not embedding]
+        kept = [p for p in trained if p.dim() <= 1 or p is embedding]
+        groups += [
+            {"params": several, "lr": rate, "peak": rate, "weight_decay": decay}
+            for several, decay in ((decayed, settings.weight_decay), (kept, 0.0))
+            if several
+        ]
+    return torch.optim.AdamW(groups, fused=True)
