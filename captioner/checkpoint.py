@@ -162,7 +162,7 @@ def _pickle_bytes(state: dict[str, Any]) -> bytes:
 
 
 def _read_file(folder: Path, index: dict[str, Any], part: str) -> bytes:
-    name = index["files"][part]
+    name: str = index["files"][part]
     try:
         data = (folder / name).read_bytes()
     except OSError:

@@ -17,10 +17,10 @@ from captioner.config import SamplingConfig
 from captioner.data.images import stream_images
 from captioner.errors import ImageError
 from captioner.model.build import CaptionModel
+from captioner.model.encoder import Encoder
 from captioner.model.loss import smoothed_cross_entropy
 from captioner.sampling import Hypothesis, Specials, sample
 from captioner.text import detokenize
-from captioner.transform import ImageTransform
 from captioner.vocab import END, PAD, START, UNKNOWN, Vocabulary
 
 SPECIALS = Specials(start=START, end=END, never=(PAD, START, UNKNOWN))
@@ -87,9 +87,9 @@ class Captioner:
         return cls(checkpoint.model, checkpoint.vocabulary, sampling or checkpoint.config.sampling, compute)
 
     @property
-    def transform(self) -> ImageTransform:
-        """What is done to a picture before the encoder sees it."""
-        return self._model.encoder.transform
+    def encoder(self) -> Encoder:
+        """In the precision that captioning uses; its ``transform`` says what is done to a picture first."""
+        return self._model.encoder
 
     def caption(self, pictures: Sequence[Picture]) -> list[Caption]:
         """Caption files, their bytes or PIL images, in order. Raises ``ImageError`` at one that cannot be read."""
@@ -109,7 +109,7 @@ class Captioner:
         errors: list[ImageError | None] = []  # Of each picture of the group, None where it could be read.
         features: list[Tensor] = []
         pixels: list[Tensor] = []
-        for image in stream_images(sources, self.transform):
+        for image in stream_images(sources, self.encoder.transform):
             errors.append(image if isinstance(image, ImageError) else None)
             if isinstance(image, Tensor):
                 pixels.append(image)

@@ -11,9 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import nn
 
-from captioner.batch import Batch
 from captioner.checkpoint import load_training_state, save_checkpoint
 from captioner.compute import Compute
 from captioner.config import Config
@@ -22,9 +20,8 @@ from captioner.errors import Interrupted
 from captioner.evaluation.evaluator import Validation
 from captioner.events import EpochDone, Listener, Note, Progress
 from captioner.model.build import CaptionModel
-from captioner.model.loss import doubly_stochastic_penalty, smoothed_cross_entropy
 from captioner.training.log import Row, write_log
-from captioner.training.schedule import learning_rate_factor
+from captioner.training.optimisation import Optimisation
 from captioner.vocab import Vocabulary
 
 
@@ -34,8 +31,6 @@ class Position:
 
     epoch: int = 0
     """Epochs completed."""
-    step: int = 0
-    """Batches trained on, over all epochs."""
     step_in_epoch: int = 0
     loss: float = 0.0
     """Sums over this epoch so far: plain loss, words to predict, captions, padded places, seconds."""
@@ -45,8 +40,6 @@ class Position:
     seconds: float = 0.0
     best: float = -math.inf
     best_epoch: int = 0
-    halvings: int = 0
-    """How often the plateau schedule has halved the learning rate."""
     rows: list[Row] = field(default_factory=list)
     """The log so far."""
 
@@ -75,14 +68,15 @@ class Trainer:
         self.provenance = provenance
         self.compute = compute
         self.listener = listener
-        self.optimizer = build_optimizer(model, config)
+        self.optimisation = Optimisation(self.model, config, compute, config.training.epochs * len(batches))
         self.position = Position()
         self._interrupted = threading.Event()
 
     def resume(self) -> None:
         """Continue from ``last`` in the run's folder; its weights are already in the model."""
         state = load_training_state(self.run / "last")
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimisation.optimizer.load_state_dict(state["optimizer"])
+        self.optimisation.steps, self.optimisation.halvings = state["steps"], state["halvings"]
         self.position = Position(**state["position"])
         torch.set_rng_state(state["random"])
         if self.compute.device.type == "cuda" and "random_cuda" in state:
@@ -110,13 +104,12 @@ class Trainer:
         batches = self.batches.epoch(epoch, skip=position.step_in_epoch)
         for batch in batches:
             start = perf_counter()
-            loss = self._step(batch.to(self.compute.device))
+            loss = self.optimisation.step(batch.to(self.compute.device))
             position.seconds += perf_counter() - start
             position.loss += loss
             position.words += len(batch.targets)
             position.captions += len(batch.image_of)
             position.places += len(batch.image_of) * len(batch.active)
-            position.step += 1
             position.step_in_epoch += 1
             self._tell(epoch)
             if self._interrupted.is_set():
@@ -125,32 +118,6 @@ class Trainer:
                     f"interrupted in epoch {epoch}; everything so far is saved in {self.run}",
                     "the same command with --resume goes on from here",
                 )
-
-    def _step(self, batch: Batch) -> float:
-        """One step of the optimiser; returns the batch's summed negative log-likelihood."""
-        settings, decoder = self.config.training, self.model.decoder
-        self._set_learning_rate()
-        with self.compute.autocast():
-            decoded = decoder(self.model.features(batch.images), batch)
-        hidden = decoded.hidden.to(self.compute.dtype)
-        smoothed, plain = smoothed_cross_entropy(
-            hidden, decoder.output_weight, decoder.output_bias, batch.targets, settings.label_smoothing
-        )
-        loss = smoothed / len(batch.targets)
-        if decoded.attention is not None:
-            loss = loss + settings.attention_penalty * doubly_stochastic_penalty(decoded.attention)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return float(plain)
-
-    def _set_learning_rate(self) -> None:
-        settings = self.config.training
-        total = settings.epochs * len(self.batches) if settings.schedule == "cosine" else None
-        factor = learning_rate_factor(self.position.step, settings.warmup_steps, total) * 0.5**self.position.halvings
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
 
     def _tell(self, epoch: int) -> None:
         position = self.position
@@ -169,9 +136,9 @@ class Trainer:
         )
         row: Row = {
             "epoch": position.epoch,
-            "step": position.step,
+            "step": self.optimisation.steps,
             "loss": position.loss / position.words,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.optimisation.learning_rate,
             "captions_per_second": position.captions / position.seconds,
             "tokens_per_second": position.words / position.seconds,
             "padding": 1 - position.words / position.places,
@@ -184,7 +151,7 @@ class Trainer:
         if better := result.scores.corpus["CIDEr"] > position.best:
             position.best, position.best_epoch = result.scores.corpus["CIDEr"], position.epoch
         elif settings.schedule == "plateau":
-            position.halvings += 1
+            self.optimisation.halvings += 1
         write_log(self.run, position.rows)
         if better:
             self._save("best", training=False)
@@ -195,7 +162,9 @@ class Trainer:
         state: dict[str, Any] | None = None
         if training:
             state = {
-                "optimizer": self.optimizer.state_dict(),
+                "optimizer": self.optimisation.optimizer.state_dict(),
+                "steps": self.optimisation.steps,
+                "halvings": self.optimisation.halvings,
                 "position": asdict(self.position),
                 "random": torch.get_rng_state(),
             }
@@ -222,23 +191,3 @@ class Trainer:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
-
-
-def build_optimizer(model: CaptionModel, config: Config) -> torch.optim.Optimizer:
-    """AdamW; matrices decay, biases, gains and words' vectors do not; the encoder has a learning rate of its own.
-
-    I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
-    """
-    settings = config.training
-    embedding = model.decoder.embedding.weight
-    groups = []
-    for part, rate in ((model.decoder, settings.learning_rate), (model.encoder, settings.encoder_learning_rate)):
-        trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
-        decayed = [p for p in trained if p.dim() > 1 and p is not embedding]
-        kept = [p for p in trained if p.dim() <= 1 or p is embedding]
-        groups += [
-            {"params": several, "lr": rate, "peak": rate, "weight_decay": decay}
-            for several, decay in ((decayed, settings.weight_decay), (kept, 0.0))
-            if several
-        ]
-    return torch.optim.AdamW(groups, fused=True)

@@ -1,0 +1,32 @@
+"""Captioning against the encoder alone, in one run. ``python tests/benchmarks/captioning.py RUN [1000]``.
+
+RUN is a trained run over MobileNetV2; a random decoder would not end its captions as a trained one does.
+"""
+
+import sys
+from pathlib import Path
+
+from machine import encoder_rate, pictures, seconds
+
+from captioner.events import ignore
+from captioner.folder import caption_files
+from captioner.loading import load_captioner
+
+
+def main() -> None:
+    """Print three rounds of both rates and their ratio, beam 3."""
+    run, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+    files, kind = pictures(count)
+    captioner = load_captioner(run, ["sampling.method=beam", "sampling.beam_size=3"])
+    encoder = captioner.encoder
+    print(f"{len(files):,} {kind}; {encoder.backbone}, beam 3, {captioner.compute.precision}")
+    list(caption_files(captioner, files[:128], ignore, full_stop=False))
+    for _ in range(3):
+        before = encoder_rate(encoder, files, captioner.compute, batches=12)
+        taken = seconds(lambda: list(caption_files(captioner, files, ignore, full_stop=False)))
+        alone = (before + encoder_rate(encoder, files, captioner.compute, batches=12)) / 2
+        print(f"{len(files) / taken:.0f} pictures/s, encoder alone {alone:.0f}: ratio {len(files) / taken / alone:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What the benchmarks share: the machine's matrix rate, the encoder's own rate, and pictures to work on."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from captioner.compute import Compute
+from captioner.data.images import load_image
+from captioner.data.shapes import generate_shapes
+from captioner.model.encoder import Encoder
+from captioner.preprocess import BATCH_SIZE, encode_pixels
+
+
+def matrix_rate(dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a 2048 x 2048 x 2048 matrix product, the best of twenty."""
+    matrix = torch.randn(2048, 2048).to(dtype)
+    return 2 * 2048**3 / min(seconds(lambda: torch.mm(matrix, matrix)) for _ in range(20))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def pictures(count: int) -> tuple[list[Path], str]:
+    """Photographs where CAPTIONER_REAL_DATA names some, else generated shapes; and what they are."""
+    real = os.environ.get("CAPTIONER_REAL_DATA")
+    if real:
+        return sorted((Path(real) / "flickr8k/Images").glob("*.jpg"))[:count], "photographs of Flickr8k"
+    root = Path(tempfile.gettempdir()) / f"captioner-benchmark-shapes-{count}"
+    generate_shapes(root, images=count)
+    return sorted(root.rglob("*.png"))[:count], "generated shapes; set CAPTIONER_REAL_DATA for photographs"
+
+
+def mobilenet() -> Encoder:
+    """MobileNetV2, with the real weights where they are at hand: its rate does not depend on them."""
+    real = os.environ.get("CAPTIONER_REAL_DATA")
+    weights = str(Path(real) / "encoders/mobilenet_v2-imagenet.pth") if real else "none"
+    return Encoder.from_settings("mobilenet_v2", weights=weights, grid=None, fine_tune=False, image_size=None)
+
+
+def encoder_rate(encoder: Encoder, files: list[Path], compute: Compute, batches: int) -> float:
+    """Pictures a second of the encoder alone: the same batch size and precision, pixels already in memory."""
+    pixels = torch.stack([load_image(file, encoder.transform) for file in files[:BATCH_SIZE]])
+    encode_pixels(encoder, pixels, compute)
+    return batches * len(pixels) / seconds(lambda: [encode_pixels(encoder, pixels, compute) for _ in range(batches)])
+
+
+def argument(default: int) -> int:
+    """The first word of the command line as a number."""
+    return int(sys.argv[1]) if len(sys.argv) > 1 else default
