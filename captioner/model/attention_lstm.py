@@ -47,7 +47,7 @@ class Step:
     cell: Tensor
     """(n, H), float32."""
     gates: Tensor
-    """(n, 4H): input, forget, new and output, after their non-linearities."""
+    """(n, 4H), float32: input, forget, new and output, after their non-linearities."""
     query: Tensor
     """(n, A), float32."""
     weights: Tensor
@@ -72,7 +72,8 @@ def advance(glance: Glance, word: Tensor, hidden: Tensor, cell: Tensor) -> Step:
     weights = torch.softmax(scores, dim=1)
     laid_out = glance.rows.lay_out(weights.to(glance.values.dtype))
     seen = glance.rows.pick_up(torch.bmm(laid_out, glance.values), len(hidden))
-    gates = (gate * seen @ glance.from_context.t()).add_(recurrent).add_(word)
+    # In float32 from here: on a CPU, non-linearities in bfloat16 are four times slower, and mixed types slower still.
+    gates = (gate * seen @ glance.from_context.t()).add_(recurrent).add_(word).float()
     torch.sigmoid_(gates[:, : 2 * size])
     torch.tanh_(gates[:, 2 * size : 3 * size])
     torch.sigmoid_(gates[:, 3 * size :])
@@ -151,7 +152,8 @@ class _Unroll(torch.autograd.Function):
             )
             cell_before = steps[number - 1].cell[:count] if number else ctx.before[1]
             of_hidden = _add_first(of_hiddens[packed].float(), of_hidden)
-            of_cell = _lstm_backward(step, cell_before, of_hidden, of_cell, of_gates)
+            in_float, of_cell = _lstm_backward(step, cell_before, of_hidden, of_cell)
+            of_gates.copy_(in_float)
             of_context = (of_gates @ glance.from_context).add_(of_contexts[packed])
             torch.mul(of_context * step.seen, step.gate * (1 - step.gate), out=of_gate)
             torch.mul(of_context, step.gate, out=of_seen[packed])
@@ -186,8 +188,9 @@ def _add_first(all_rows: Tensor, first: Tensor) -> Tensor:
     return all_rows
 
 
-def _lstm_backward(step: Step, cell_before: Tensor, of_hidden: Tensor, of_cell: Tensor, of_gates: Tensor) -> Tensor:
-    """Fill ``of_gates`` (n, 4H), by the gates before their non-linearities; returns the gradient by the cell before."""
+def _lstm_backward(step: Step, cell_before: Tensor, of_hidden: Tensor, of_cell: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients by the gates before their non-linearities, (n, 4H), and by the cell before, (n, H); float32."""
+    of_gates = torch.empty_like(step.gates)
     entering, forget, new, output = step.gates.chunk(4, dim=1)
     of_entering, of_forget, of_new, of_output = of_gates.chunk(4, dim=1)
     shown = torch.tanh(step.cell)
@@ -196,4 +199,4 @@ def _lstm_backward(step: Step, cell_before: Tensor, of_hidden: Tensor, of_cell: 
     torch.mul(of_cell * new, entering * (1 - entering), out=of_entering)
     torch.mul(of_cell * cell_before, forget * (1 - forget), out=of_forget)
     torch.mul(of_cell * entering, 1 - new * new, out=of_new)
-    return of_cell * forget
+    return of_gates, of_cell * forget

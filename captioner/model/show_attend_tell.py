@@ -43,7 +43,7 @@ class ShowAttendTell(Decoder):
     def forward(self, features: Tensor, batch: Batch) -> Decoded:
         """Teacher forcing: whatever does not depend on the state is computed before the recurrence, or after it."""
         values, keys, hidden, cell = self._look(features)
-        words = self.dropout(self.embedding(batch.inputs))
+        words = self.dropout(self.embedding(batch.inputs).to(values.dtype))
         glance = self._glance(keys, values, Rows(batch.image_of, len(values)))
         states, contexts, attention = unroll(
             glance, self.from_word(words), hidden[batch.image_of], cell[batch.image_of], batch.active
@@ -62,7 +62,7 @@ class ShowAttendTell(Decoder):
     def _deep_output(self, hidden: Tensor, context: Tensor, words: Tensor) -> Tensor:
         """Equation 7: the output layer sees the state, what was looked at, and the word before."""
         deep = self.state_to_output(self.dropout(hidden)) + self.context_to_output(context) + words
-        output: Tensor = self.dropout(torch.tanh(deep))
+        output: Tensor = self.dropout(deep)
         return output
 
     def start(self, features: Tensor, width: int) -> DecoderState:

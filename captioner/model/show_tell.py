@@ -44,7 +44,7 @@ class ShowTell(Decoder):
         """The fused LSTM over whole captions; only positions that hold a word reach the output layer."""
         image = self.embed_image(features)
         rows, steps = (index.to(image.device) for index in (batch.rows, batch.steps))
-        words = self.dropout(self.embedding(batch.inputs)).to(image.dtype)
+        words = self.dropout(self.embedding(batch.inputs).to(image.dtype))
         inputs = words.new_zeros(len(batch.active), len(batch.image_of), words.shape[-1])
         inputs = inputs.index_put((steps, rows), words)
         image_of_rows = image[batch.image_of]
