@@ -1,0 +1,426 @@
+"""Whatever a user gets wrong is told in two lines, with the right exit status, and never as a traceback."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torchvision import models
+
+MEND = "mend my.yaml or the --set values, and try again"
+
+
+@pytest.fixture
+def flickr(tmp_path: Path) -> Path:
+    """A data set whose captions are good and whose pictures are empty files."""
+    root = tmp_path / "data"
+    (root / "Images").mkdir(parents=True)
+    for name in "abcd":
+        (root / "Images" / f"{name}.jpg").touch()
+    lines = [f"{name}.jpg#{number}\tA dog runs {number} times ." for name in "abcd" for number in range(2)]
+    (root / "Flickr8k.token.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture
+def config(flickr: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "my.yaml"
+    path.write_text(f"dataset:\n  format: flickr\n  root: {flickr}\nencoder:\n  backbone: resnet18\n  weights: none\n")
+    return path
+
+
+def assert_refused(finished: Any, status: int, *lines: str) -> None:
+    """The first line says what is wrong, the last one what to do."""
+    assert finished.err.splitlines() == [f"error: {lines[0]}", *(f"       {line}" for line in lines[1:])]
+    assert finished.out == ""
+    assert finished.status == status
+
+
+def test_a_data_set_that_is_not_there(cli: Any, config: Path, tmp_path: Path) -> None:
+    for command in (["vocab"], ["preprocess"], ["train", "--run", tmp_path / "run"]):
+        assert_refused(
+            cli(*command, "--config", config, "--set", "dataset.root=/nowhere/Flickr8k"),
+            1,
+            "the data set's folder /nowhere/Flickr8k does not exist",
+            "set dataset.root to the folder of your captions and pictures ('captioner download' fetches a known one)",
+        )
+    assert not (tmp_path / "run").exists()
+
+
+# Some line numbers between colons are also the names of signs, such as :100:, which must not be shown instead.
+@pytest.mark.parametrize("number", [3, 100, 1234])
+def test_a_captions_file_with_a_broken_line(cli: Any, config: Path, flickr: Path, number: int) -> None:
+    captions = flickr / "Flickr8k.token.txt"
+    lines = [f"a.jpg#{index}\tA dog ." for index in range(1300)]
+    lines[number - 1] = "a.jpg A dog without a tab"
+    captions.write_text("\n".join(lines))
+    assert_refused(
+        cli("vocab", "--config", config),
+        1,
+        f"{captions}:{number}: expected 'picture#number<TAB>caption', found 'a.jpg A dog without a tab'",
+        "mend that line, and try again",
+    )
+
+
+def test_photos_missing_for_some_captions(cli: Any, config: Path, flickr: Path) -> None:
+    (flickr / "Images" / "b.jpg").unlink()
+    (flickr / "Images" / "d.jpg").unlink()
+    assert_refused(
+        cli("vocab", "--config", config),
+        1,
+        f"2 of 4 pictures with captions not found in {flickr}/Images: b.jpg, d.jpg",
+        "put them there, or go on without them: --set dataset.allow_missing=true",
+    )
+    allowed = cli(
+        "vocab", "--config", config, "--set", "dataset.allow_missing=true", "--set", "dataset.test_fraction=0"
+    )
+    assert allowed.status == 0
+    assert "warning: 2 pictures missing on the disk, left out: b.jpg, d.jpg" in allowed.err.splitlines()
+
+
+def test_an_unknown_backbone(cli: Any, config: Path) -> None:
+    assert_refused(
+        cli("preprocess", "--config", config, "--set", "encoder.backbone=resnet5"),
+        1,
+        "there is no backbone 'resnet5', did you mean 'resnet50'?",
+        "set encoder.backbone to one of torchvision's classification models, such as resnet50 or mobilenet_v2",
+    )
+
+
+def test_a_state_dict_of_another_model(cli: Any, config: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "mobilenet.pth"
+    torch.save(models.mobilenet_v3_small().state_dict(), weights)
+    assert_refused(
+        cli("preprocess", "--config", config, "--set", f"encoder.weights={weights}"),
+        1,
+        f"{weights} is not a state dict of resnet18: 120 of 120 tensors are missing (first 'conv1.weight')",
+        "set encoder.backbone to the model that these weights were saved from, or encoder.weights to another file",
+    )
+
+
+def test_weights_that_are_not_there(cli: Any, config: Path, tmp_path: Path) -> None:
+    assert_refused(
+        cli("preprocess", "--config", config, "--set", f"encoder.weights={tmp_path}/no.pth"),
+        1,
+        f"there is no file of encoder weights at {tmp_path}/no.pth",
+        "set encoder.weights to a state dict's path, to 'default' (torchvision's) or to 'none' (random)",
+    )
+
+
+def test_a_config_of_another_version(cli: Any, config: Path) -> None:
+    config.write_text("version: 3\n" + config.read_text())
+    assert_refused(
+        cli("train", "--config", config),
+        2,
+        f"{config}:1: this config has version 3, and this captioner reads version 1",
+        "write it anew for version 1 (examples/ shows how), or install the captioner it was made for",
+    )
+
+
+def test_several_mistakes_in_a_config(cli: Any, config: Path) -> None:
+    config.write_text(config.read_text() + "decoder:\n  typ: lstm\n")
+    assert_refused(
+        cli("train", "--config", config, "--set", "training.epochs=0"),
+        2,
+        f"{config}:8: unknown key 'decoder.typ', did you mean 'type'?",
+        "--set training.epochs=0: training.epochs: expected greater than 0, found 0",
+        f"mend {config} or the --set values, and try again",
+    )
+
+
+def test_a_config_that_is_not_there(cli: Any, tmp_path: Path) -> None:
+    assert_refused(
+        cli("train", "--config", tmp_path / "none.yaml"),
+        2,
+        f"cannot read the config {tmp_path}/none.yaml: No such file or directory",
+        "give the path of a YAML file, as examples/ has them",
+    )
+
+
+def copied(run: Path, to: Path) -> Path:
+    return Path(shutil.copytree(run / "best", to))
+
+
+def test_a_checkpoint_without_its_vocabulary(cli: Any, tiny_run: Path, tmp_path: Path, shapes: Path) -> None:
+    model = copied(tiny_run, tmp_path / "model")
+    (model / "vocabulary.json").unlink()
+    for arguments in (["caption", shapes / "images" / "000000.png", "--model", model], ["evaluate", "--model", model]):
+        assert_refused(
+            cli(*arguments),
+            1,
+            f"{model} lacks its vocabulary (vocabulary.json)",
+            "copy the whole directory: the weights mean nothing without the words they belong to",
+        )
+
+
+def test_a_checkpoint_of_another_version(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
+    model = copied(tiny_run, tmp_path / "model")
+    index = json.loads((model / "checkpoint.json").read_text())
+    (model / "checkpoint.json").write_text(json.dumps({**index, "version": 9}))
+    assert_refused(
+        cli("inspect", model),
+        1,
+        f"{model} was written in checkpoint version 9, and this captioner reads version 1",
+        "install the captioner version that wrote it (checkpoint.json names it), or train again",
+    )
+
+
+def test_a_model_that_is_not_there(cli: Any, tmp_path: Path) -> None:
+    for arguments in (["caption", "x.jpg", "--model"], ["evaluate", "--model"], ["inspect"]):
+        assert_refused(
+            cli(*arguments, tmp_path / "none"),
+            1,
+            f"{tmp_path}/none is not there",
+            "give a run's directory (captioner train --run DIR) or a checkpoint's, such as DIR/best",
+        )
+
+
+FULL = "free some space, or choose a folder on another disk, and run the same command again: finished work stays"
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """No space left for files whose folder has a given name."""
+
+    def fill(folder: str) -> None:
+        real = os.fsync
+
+        def fsync(handle: int) -> None:
+            if Path(f"/proc/self/fd/{handle}").readlink().parent.name == folder:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            real(handle)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    return fill
+
+
+def test_no_space_left_for_the_checkpoint(
+    cli: Any, tiny_file: Path, tmp_path: Path, full_disk: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    full_disk("last")
+    finished = cli("train", "--config", tiny_file, "--run", run, "--quiet")
+    assert finished.status == 1
+    first, second = finished.err.splitlines()
+    assert first.startswith(f"error: no space left on the device while writing {run}/last/decoder-")
+    assert second == f"       {FULL}"
+    assert not list(run.rglob("*.part"))
+    monkeypatch.undo()
+
+
+def test_no_space_left_for_the_features(
+    cli: Any, tiny_file: Path, tmp_path: Path, full_disk: Callable[[str], None]
+) -> None:
+    full_disk("store")
+    finished = cli("preprocess", "--config", tiny_file, "--set", f"features.path={tmp_path}/store", "--quiet")
+    assert_refused(finished, 1, f"no space left on the device while writing {tmp_path}/store/index.json", FULL)
+
+
+def test_no_space_left_for_the_captions(
+    cli: Any, tiny_run: Path, tmp_path: Path, shapes: Path, full_disk: Callable[[str], None]
+) -> None:
+    (tmp_path / "out").mkdir()
+    output = tmp_path / "out" / "captions.json"
+    output.write_text("old")
+    full_disk("out")
+    finished = cli("caption", shapes / "images/000000.png", "--model", tiny_run, "--output", output, "--quiet")
+    assert_refused(finished, 1, f"no space left on the device while writing {output}", FULL)
+    assert output.read_text() == "old"
+    assert list(output.parent.iterdir()) == [output]
+
+
+def test_a_run_s_folder_that_is_taken(cli: Any, tiny_file: Path, tiny_run: Path, tmp_path: Path) -> None:
+    assert_refused(
+        cli("train", "--config", tiny_file, "--run", tiny_run),
+        2,
+        f"{tiny_run} already holds a run",
+        "go on with it by --resume, or choose another --run folder",
+    )
+    assert_refused(
+        cli("train", "--config", tiny_file, "--run", tmp_path / "new", "--resume"),
+        2,
+        f"there is no run to resume in {tmp_path}/new",
+        "leave out --resume to begin one",
+    )
+
+
+def test_resuming_with_other_settings(cli: Any, tiny_file: Path, tiny_run: Path) -> None:
+    finished = cli(
+        "train", "--config", tiny_file, "--run", tiny_run, "--resume", "--quiet",
+        "--set", "training.epochs=3", "--set", "decoder.dropout=0.2",
+    )  # fmt: skip
+    assert_refused(
+        finished,
+        2,
+        f"{tiny_run} was begun with other settings: decoder.dropout was 0.1, is 0.2; training.epochs was 2, is 3",
+        f"resume it with --config {tiny_run}/config.yaml, or begin a new run",
+    )
+
+
+def test_features_of_another_encoder(cli: Any, tiny_file: Path, tiny_run: Path) -> None:
+    store = tiny_file.parent / "features"
+    finished = cli("preprocess", "--config", tiny_file, "--set", "encoder.image_size=96", "--quiet")
+    assert_refused(
+        finished,
+        1,
+        f"the features in {store} were computed differently: resize was 64, is 96; crop was 64, is 96",
+        f"remove {store}, or keep it and choose another: --set features.path=FOLDER",
+    )
+
+
+def test_features_of_an_encoder_that_is_trained(cli: Any, tiny_file: Path) -> None:
+    assert_refused(
+        cli("preprocess", "--config", tiny_file, "--set", "encoder.fine_tune=features.11"),
+        2,
+        "this config trains the encoder, so its features change and cannot be computed once",
+        "go on with captioner train, or keep the encoder as it is: --set encoder.fine_tune=false",
+    )
+
+
+def test_a_split_that_does_not_exist(cli: Any, tiny_run: Path) -> None:
+    finished = cli("evaluate", "--model", tiny_run, "--split", "tset", "--quiet")
+    assert finished.status == 1
+    first, second = finished.err.splitlines()
+    assert first.endswith("shapes.json: no split is called 'tset', did you mean 'test'?")
+    assert second == "       choose one of: train (64), val (8), test (8)"
+
+
+def test_nothing_to_score(cli: Any, tmp_path: Path) -> None:
+    for arguments in ([], ["--predictions", "p.json"], ["--model", "m", "--predictions", "p.json"]):
+        assert_refused(
+            cli("evaluate", *arguments),
+            2,
+            "nothing to score, or too much",
+            "give either --model (and --split), or --predictions with --references",
+        )
+
+
+@pytest.mark.parametrize(
+    ("predictions", "problem", "remedy"),
+    [
+        ("{}", "{p} is no list", 'write [{{"image_id": ..., "caption": ...}}], as COCO results are'),
+        ('[{"image_id": 1}]', "{p}: entry 0 lacks 'image_id' or 'caption'", "each entry needs both"),
+        (
+            '[{"image_id": 1, "caption": "a"}, {"image_id": 1, "caption": "b"}]',
+            "{p}: two captions for image 1",
+            "keep one caption for each image",
+        ),
+        ("[", "{p} is not JSON: Expecting value: line 1 column 2 (char 1)", "mend it, or write it again"),
+        (
+            "[]",
+            "Images with references but without a caption: 1.",
+            "Caption them too, or score against the references of the captioned images only.",
+        ),
+    ],
+)
+def test_predictions_of_another_form(cli: Any, tmp_path: Path, predictions: str, problem: str, remedy: str) -> None:
+    found, known = tmp_path / "p.json", tmp_path / "r.json"
+    found.write_text(predictions)
+    known.write_text('{"annotations": [{"image_id": 1, "caption": "a dog"}]}')
+    assert_refused(
+        cli("evaluate", "--predictions", found, "--references", known), 1, problem.format(p=found), remedy.format()
+    )
+
+
+def test_predictions_of_images_with_strange_ids(cli: Any, tmp_path: Path) -> None:
+    found, known = tmp_path / "p.json", tmp_path / "r.json"
+    found.write_text('[{"image_id": [1], "caption": "a"}]')
+    known.write_text('{"annotations": [{"image_id": 1, "caption": "a dog"}]}')
+    finished = cli("evaluate", "--predictions", found, "--references", known)
+    assert finished.status == 1
+    assert finished.err.startswith(f"error: {found}: ")
+
+
+def test_an_output_of_an_unknown_form(cli: Any, tmp_path: Path) -> None:
+    assert_refused(
+        cli("caption", "x.jpg", "--model", tmp_path, "--output", "captions.txt"),
+        2,
+        "cannot tell the format of captions.txt by its suffix",
+        "use one of .json, .jsonl, .csv for --output",
+    )
+
+
+def test_a_folder_without_pictures(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert_refused(
+        cli("caption", tmp_path / "empty", "--model", tiny_run),
+        2,
+        f"no pictures in {tmp_path}/empty",
+        "name files or folders; --recursive also looks into sub-folders",
+    )
+
+
+def test_debug_shows_the_traceback(cli: Any, tmp_path: Path) -> None:
+    from captioner.errors import CheckpointError
+
+    with pytest.raises(CheckpointError):
+        cli("--debug", "inspect", tmp_path)
+
+
+def test_an_unknown_option_is_a_usage_error(cli: Any) -> None:
+    finished = cli("train", "--confg", "x")
+    assert finished.status == 2
+    assert "--confg" in finished.err
+
+
+def test_ctrl_c_while_features_are_computed(
+    cli: Any, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import captioner.preprocess
+
+    encode, calls = captioner.preprocess.encode_pixels, 0
+
+    def interrupted(*arguments: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return encode(*arguments)
+
+    arguments = ["preprocess", "--config", tiny_file, "--set", f"features.path={tmp_path}/store"]
+    with monkeypatch.context() as patch:
+        patch.setattr(captioner.preprocess, "encode_pixels", interrupted)
+        finished = cli(*arguments, "--quiet")
+    assert_refused(finished, 130, "interrupted", "the same command goes on where it stopped")
+    again = cli(*arguments)
+    assert again.status == 0
+    assert f"computing features of 32 of 64 pictures into {tmp_path}/store" in again.err.splitlines()
+
+
+def test_ctrl_c_while_training(tiny_file: Path, tiny_run: Path, tmp_path: Path) -> None:
+    """A real process, a real signal: it saves, says how to go on, and goes on."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "captioner", "train", "--config", str(tiny_file), "--run", str(run)]
+    for setting in ("training.epochs=8", "training.patience=8", "training.batch_size=2"):
+        command += ["--set", setting]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if "epoch 2: loss" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130, "".join(seen) + rest
+    problem, remedy = rest.splitlines()[-2:]
+    assert problem in {
+        f"error: interrupted in epoch {epoch}; everything so far is saved in {run}" for epoch in range(3, 9)
+    }
+    assert remedy == "       the same command with --resume goes on from here"
+    assert "Traceback" not in rest
+
+    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 9))
+    assert [row["step"] for row in rows] == [32 * epoch for epoch in range(1, 9)]

@@ -1,0 +1,80 @@
+"""Every command of the README runs, in its order, on small data that stands in for what a reader has."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from captioner.config import DatasetConfig
+from captioner.data.annotations import load_dataset
+
+REPOSITORY = Path(__file__).parents[2]
+SMALL = {
+    "dataset": {"size": 60},
+    "vocab": {"min_count": 1},
+    "encoder": {"backbone": "resnet18", "weights": "none", "image_size": 64, "grid": 2},
+    "decoder": {"hidden_size": 16, "embedding_size": 16, "attention_size": 16},
+    "training": {"epochs": 1, "batch_size": 16},
+}
+
+
+def blocks(language: str, file: str = "README.md") -> list[str]:
+    """The code blocks of a language in a document."""
+    return re.findall(rf"```{language}\n(.*?)```", (REPOSITORY / file).read_text(), re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """The README's captioner commands, as words."""
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    parts = [part.strip() for line in lines for part in line.split("&&")]
+    return [shlex.split(part)[1:] for part in parts if part.startswith("captioner ")]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a reader of the README has it: examples made small, Flickr8k, photographs."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "examples").mkdir()
+    for example in (REPOSITORY / "examples").glob("*.yaml"):
+        config = yaml.safe_load(example.read_text())
+        for section, values in SMALL.items():
+            config.setdefault(section, {}).update(values)
+        (folder / "examples" / example.name).write_text(yaml.safe_dump(config))
+    shapes = load_dataset(DatasetConfig(format="shapes", root=str(folder / "other"), size=60))
+    images = folder / "Flickr8k" / "Images"
+    images.mkdir(parents=True)
+    tokens = []
+    for record in shapes.records:
+        shutil.copy(record.file, images / record.file.name)
+        tokens += [f"{record.file.name}#{number}\t{text}" for number, text in enumerate(record.captions)]
+    (folder / "Flickr8k" / "Flickr8k.token.txt").write_text("\n".join(tokens) + "\n")
+    for split, name in (("train", "trainImages"), ("val", "devImages")):
+        names = [record.file.name for record in shapes.split(split)]
+        (folder / "Flickr8k" / f"Flickr_8k.{name}.txt").write_text("\n".join(names) + "\n")
+    (folder / "holiday").mkdir()
+    for name in ("beach.jpg", "climber.jpg", "holiday/hill.png"):
+        shutil.copy(shapes.records[0].file, folder / name)
+    return folder
+
+
+@pytest.mark.slow
+def test_readme_commands_run_in_order(reader: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(reader)
+    seen = []
+    for words in commands():
+        result = cli(*words)
+        assert result.status == 0, (words, result.stderr)
+        seen.append(words[0])
+    assert {"train", "inspect", "evaluate", "caption", "vocab"} <= set(seen)
+    assert (reader / "captions.csv").read_text().startswith("file,caption,log_prob,confidence,error\n")
+    (block,) = blocks("python")
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_links_lead_somewhere() -> None:
+    for document in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}, which is not there"

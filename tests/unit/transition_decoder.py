@@ -1,0 +1,57 @@
+"""A decoder for tests of samplers: the next word's scores depend on the picture and the words so far, by a table."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from captioner.sampling import Specials
+
+PAD, START, END, UNKNOWN = range(4)
+SPECIALS = Specials(start=START, end=END, never=(PAD, START, UNKNOWN))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The sums that a row's past has come to, and the pictures' tables."""
+
+    past: Tensor
+    """(B * W,)"""
+    tables: Tensor
+    """(B, R, V)"""
+
+    def select(self, rows: Tensor, images: Tensor | None = None) -> "Memory":
+        return Memory(self.past[rows], self.tables if images is None else self.tables[images])
+
+
+class TransitionDecoder:
+    """Features (B, R, V) are the tables themselves: R sets of scores, of which a row's words so far choose one."""
+
+    def __init__(self) -> None:
+        self.images_seen: list[int] = []
+        """How many pictures each step was asked for."""
+
+    def start(self, features: Tensor, width: int) -> Memory:
+        return Memory(torch.zeros(len(features) * width, dtype=torch.int64), features)
+
+    def step(self, words: Tensor, state: Memory) -> tuple[Tensor, Memory]:
+        images, tables, _ = state.tables.shape
+        self.images_seen.append(images)
+        width = len(words) // images
+        past = (3 * state.past + words) % tables
+        image_of = torch.arange(len(words)) // width
+        return state.tables[image_of, past], Memory(past, state.tables)
+
+
+def scores_after(table: Tensor, words: tuple[int, ...]) -> Tensor:
+    """The log-probabilities after ``words``, for one picture's table (R, V), computed without a decoder."""
+    past = 0
+    for word in (START, *words):
+        past = (3 * past + word) % len(table)
+    return torch.log_softmax(table[past].double(), dim=0)
+
+
+def random_tables(images: int, vocabulary: int, *, seed: int, rows: int = 7, end_bonus: float = 0.0) -> Tensor:
+    tables = 1.5 * torch.randn(images, rows, vocabulary, generator=torch.Generator().manual_seed(seed))
+    tables[:, :, END] += end_bonus
+    return tables
