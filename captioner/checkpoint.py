@@ -7,6 +7,8 @@ from then on the new one. Weights have their hash in their name, so that old and
 import hashlib
 import io
 import json
+import pickle
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from captioner.checkpoint_index import INDEX, VERSION, VOCABULARY, read_index
+from captioner.checkpoint_index import INDEX, VERSION, damaged, read_index
 from captioner.config import Config
 from captioner.errors import CheckpointError
 from captioner.files import atomic_write, write_text
@@ -50,22 +52,21 @@ def save_checkpoint(
     config: Config,
     provenance: dict[str, Any],
     *,
-    with_encoder: bool = False,
     training: dict[str, Any] | None = None,
 ) -> None:
     """Replace the checkpoint in ``folder``; the old one stands until the new one is whole.
 
-    torchvision's own weights are only named, with their hash, unless they were trained on or ``with_encoder`` asks
+    torchvision's own weights are only named, with their hash, unless they were trained on or ``encoder.keep`` asks
     for them. ``training`` is what resuming needs beside the weights. Raises ``StorageError``.
     """
     encoder = model.encoder
-    named_only = config.encoder.weights == "default" and encoder.frozen and not with_encoder
+    named_only = config.encoder.weights == "default" and encoder.frozen and not config.encoder.keep
     files = {"decoder": _write(folder, "decoder.safetensors", lambda: _tensor_bytes(model.decoder.state_dict()))}
     if not named_only:
         files["encoder"] = _write(folder, "encoder.safetensors", lambda: _tensor_bytes(encoder.state_dict()))
     if training is not None:
         files["training"] = _write(folder, "training.pt", lambda: _pickle_bytes(training))
-    write_text(folder / VOCABULARY, vocabulary.to_json())
+    files["vocabulary"] = _write(folder, "vocabulary.json", lambda: vocabulary.to_json().encode())
     index = {
         "format": "captioner checkpoint",
         "version": VERSION,
@@ -77,7 +78,7 @@ def save_checkpoint(
         "provenance": provenance,
     }
     write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
-    for old in [*folder.glob("*-*.safetensors"), *folder.glob("*-*.pt")]:
+    for old in folder.glob("*-????????????????.*"):
         if old.name not in files.values():
             old.unlink(missing_ok=True)
 
@@ -90,9 +91,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     folder, index = read_index(path)
     vocabulary = _load_vocabulary(folder, index)
-    config = Config.model_validate(index["config"])
+    try:
+        config = Config.model_validate(index["config"])
+        transform = ImageTransform.from_json(index["encoder"]["transform"])
+        feature_size, weights_hash = index["features"]["size"], index["encoder"]["weights_hash"]
+    except (ValueError, KeyError, TypeError):
+        raise damaged(folder) from None
     settings = config.encoder
-    transform = ImageTransform.from_json(index["encoder"]["transform"])
     stored = "encoder" in index["files"]
     encoder = Encoder(
         settings.backbone,
@@ -105,12 +110,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     )
     if stored:
         _fill(encoder, _read_tensors(folder, index, "encoder"), folder)
-    elif encoder.weights_hash() != index["encoder"]["weights_hash"]:
+    elif encoder.weights_hash() != weights_hash:
         raise CheckpointError(
             f"torchvision's default weights of {settings.backbone} are not those that {folder} was trained with",
             "install the torchvision version that its checkpoint.json names",
         )
-    decoder = build_decoder(config.decoder, index["features"]["size"], len(vocabulary))
+    decoder = build_decoder(config.decoder, feature_size, len(vocabulary))
     _fill(decoder, _read_tensors(folder, index, "decoder"), folder)
     model = CaptionModel(encoder, decoder).eval()
     return Checkpoint(model, vocabulary, config, index["provenance"], index, folder)
@@ -122,22 +127,23 @@ def load_training_state(folder: Path) -> dict[str, Any]:
     if "training" not in index["files"]:
         raise CheckpointError(f"{folder} holds no training state", "resume from a run's directory, which has 'last'")
     data = _read_file(folder, index, "training")
-    state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of foreign pickles before it refuses them.
+            state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError):
+        raise CheckpointError(f"{folder / index['files']['training']} is damaged", "begin a new run") from None
     return state
 
 
 def _load_vocabulary(folder: Path, index: dict[str, Any]) -> Vocabulary:
-    path = folder / VOCABULARY
-    try:
-        vocabulary = Vocabulary.from_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    name = index["files"].get("vocabulary", "vocabulary.json")
+    if not (folder / name).is_file():
         raise CheckpointError(
-            f"{folder} lacks its vocabulary ({VOCABULARY})",
+            f"{folder} lacks its vocabulary ({name})",
             "copy the whole directory: the weights mean nothing without the words they belong to",
-        ) from None
-    if vocabulary.fingerprint != index["vocabulary"]["fingerprint"]:
-        raise CheckpointError(f"{path} belongs to another model", "copy the whole directory, and mix no files")
-    return vocabulary
+        )
+    return Vocabulary.from_json(_read_file(folder, index, "vocabulary").decode(errors="replace"))
 
 
 def _write(folder: Path, name: str, make: Callable[[], bytes]) -> str:
@@ -162,7 +168,7 @@ def _pickle_bytes(state: dict[str, Any]) -> bytes:
 
 
 def _read_file(folder: Path, index: dict[str, Any], part: str) -> bytes:
-    name: str = index["files"][part]
+    name: str = index["files"].get(part, f"its {part}")
     try:
         data = (folder / name).read_bytes()
     except OSError:

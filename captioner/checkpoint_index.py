@@ -7,7 +7,7 @@ from typing import Any
 from captioner.errors import CheckpointError
 
 VERSION = 1
-INDEX, VOCABULARY = "checkpoint.json", "vocabulary.json"
+INDEX = "checkpoint.json"
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -28,13 +28,23 @@ def read_index(path: Path) -> tuple[Path, dict[str, Any]]:
     """The checkpoint's directory and its ``checkpoint.json``, without loading weights. Raises ``CheckpointError``."""
     folder = find_checkpoint(path)
     try:
-        index = json.loads((folder / INDEX).read_text())
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         version = index["version"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{folder / INDEX} is damaged", "use another checkpoint, or train again") from None
+        raise damaged(folder) from None
     if version != VERSION:
         raise CheckpointError(
             f"{folder} was written in checkpoint version {version}, and this captioner reads version {VERSION}",
             "install the captioner version that wrote it (checkpoint.json names it), or train again",
         )
+    if any(not isinstance(index.get(part), dict) for part in _PARTS):
+        raise damaged(folder)
     return folder, index
+
+
+_PARTS = ("files", "vocabulary", "features", "encoder", "config", "provenance")
+
+
+def damaged(folder: Path) -> CheckpointError:
+    """The error for a ``checkpoint.json`` that says something impossible."""
+    return CheckpointError(f"{folder / INDEX} is damaged", "use another checkpoint, or train again")

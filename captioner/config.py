@@ -68,6 +68,8 @@ class EncoderConfig(Section):
     """`default` (torchvision's), `none` (random, to train from scratch), or the path of a state dict."""
     fine_tune: bool | str = False
     """`false`: features are computed once. `true`: all is trained. A stage's name: from that stage on."""
+    keep: bool = False
+    """Put torchvision's own weights into the checkpoint too, so that it needs no network; others always are."""
     grid: Positive | None = None
     """Pool the features to grid x grid positions; by default they stay as the backbone gives them."""
     image_size: Positive | None = None

@@ -92,7 +92,12 @@ class _Source:
 
     def _value(self, node: yaml.Node, path: _Path) -> Any:
         if not isinstance(node, yaml.MappingNode):
-            return yaml.SafeLoader("").construct_object(node, deep=True)
+            try:
+                return yaml.SafeLoader("").construct_object(node, deep=True)
+            except (yaml.YAMLError, ValueError) as error:  # An unknown tag, or a 30th of February.
+                reason = str(error).splitlines()[0]
+                self.mistakes.append(f"{self.where(path)}: {'.'.join(path)}: YAML cannot read this value: {reason}")
+                return None
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value)
@@ -113,7 +118,7 @@ class _Source:
         try:
             # Typed on a command line, 1e-4 is meant as a number; in a file it would be text to other readers.
             value = float(text) if _EXPONENT.fullmatch(text) else yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             value = text
         for section in path[:-1]:
             inner = values.setdefault(section, {})
@@ -134,6 +139,9 @@ class _Source:
             return f"{where}: '{name}' is missing"
         given = detail["input"]
         message = detail["msg"].replace("Input should be", "expected").replace("a valid ", "a ")
+        message = message.replace("a integer", "an integer")
+        if detail["type"] in ("model_type", "dict_type"):
+            message = "expected keys and values below it"
         hint = ""
         if isinstance(given, str):
             if _EXPONENT.fullmatch(given):

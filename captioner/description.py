@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from captioner.checkpoint_index import read_index
+from captioner.checkpoint_index import damaged, read_index
 from captioner.errors import CheckpointError
 
 Section = dict[str, Any]
@@ -14,6 +14,13 @@ Section = dict[str, Any]
 def describe(path: Path) -> dict[str, Section]:
     """Sections of keys and values. Raises ``CheckpointError`` as loading would, short of reading the weights."""
     folder, index = read_index(path)
+    try:
+        return _sections(folder, index)
+    except (KeyError, TypeError, AttributeError):
+        raise damaged(folder) from None
+
+
+def _sections(folder: Path, index: dict[str, Any]) -> dict[str, Section]:
     config, provenance = index["config"], index["provenance"]
     decoder, encoder, files = config["decoder"], config["encoder"], index["files"]
     where = files.get("encoder", f"not stored: torchvision's default, hash {index['encoder']['weights_hash']}")

@@ -61,5 +61,6 @@ def nearest(name: str, known: "list[str]") -> str:
     """``", did you mean 'x'?"`` for the known name closest to ``name``, or an empty string."""
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f", did you mean '{close[0]}'?" if close else ""
+    lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), list(lower), n=1, cutoff=0.5)
+    return f", did you mean '{lower[close[0]]}'?" if close else ""

@@ -110,6 +110,14 @@ class Experiment:
             raise UsageError(f"there is no run to resume in {run}", "leave out --resume to begin one")
         if not resume and last.is_dir():
             raise UsageError(f"{run} already holds a run", "go on with it by --resume, or choose another --run folder")
+        if resume:
+            checkpoint = load_checkpoint(last)
+            _check_same(checkpoint.config, self.config, run)
+            model, self.vocabulary, self.encoder = checkpoint.model, checkpoint.vocabulary, checkpoint.model.encoder
+        else:
+            model = self._new_model()
+            write_text(run / "vocabulary.json", self.vocabulary.to_json())
+            write_text(run / "config.yaml", dump_config(self.config))
         records, pictures = self.pictures("train")
         captions = [
             [self.vocabulary.encode(words) for words in self.training_captions[record.image_id]] for record in records
@@ -117,18 +125,6 @@ class Experiment:
         settings = self.config.training
         batches = Batches(captions, pictures, batch_size=settings.batch_size, seed=settings.seed)
         validation = self.validation("val")
-        if resume:
-            checkpoint = load_checkpoint(last)
-            _check_same(checkpoint.config, self.config, run)
-            self.vocabulary = checkpoint.vocabulary
-            model = checkpoint.model
-        else:
-            torch.manual_seed(settings.seed)
-            _, feature_size = self.encoder.feature_shape()
-            decoder = build_decoder(self.config.decoder, feature_size, len(self.vocabulary))
-            model = CaptionModel(self.encoder, decoder)
-            write_text(run / "config.yaml", dump_config(self.config))
-            write_text(run / "vocabulary.json", self.vocabulary.to_json())
         trainer = Trainer(
             model,
             self.vocabulary,
@@ -144,6 +140,12 @@ class Experiment:
             trainer.resume()
         return trainer
 
+    def _new_model(self) -> CaptionModel:
+        encoder = self.encoder
+        torch.manual_seed(self.config.training.seed)
+        _, feature_size = encoder.feature_shape()
+        return CaptionModel(encoder, build_decoder(self.config.decoder, feature_size, len(self.vocabulary)))
+
     def _provenance(self) -> dict[str, Any]:
         return {
             "captioner": __version__,
@@ -157,7 +159,7 @@ def _check_same(before: Config, now: Config, run: Path) -> None:
     """Resuming with other settings would end nowhere; only where things lie may have changed."""
     changed = [
         f"{section}.{key} was {value!r}, is {getattr(getattr(now, section), key)!r}"
-        for section in ("vocab", "encoder", "features", "decoder", "training", "sampling")
+        for section in ("dataset", "vocab", "encoder", "features", "decoder", "training", "sampling")
         for key, value in getattr(before, section).model_dump().items()
         if value != getattr(getattr(now, section), key) and (section, key) not in _MAY_CHANGE
     ]
@@ -168,4 +170,11 @@ def _check_same(before: Config, now: Config, run: Path) -> None:
         )
 
 
-_MAY_CHANGE = {("features", "path"), ("encoder", "weights"), ("training", "device")}
+_MAY_CHANGE = {
+    ("dataset", "root"),
+    ("dataset", "captions"),
+    ("dataset", "images"),
+    ("features", "path"),
+    ("encoder", "weights"),
+    ("training", "device"),
+}

@@ -32,14 +32,20 @@ def write_rows(path: Path, rows: Iterable[_Row]) -> None:
 def _json(rows: Iterable[_Row]) -> Iterator[str]:
     separator = "[\n"
     for row in rows:
-        yield separator + json.dumps(row, ensure_ascii=False)
+        yield separator + _object(row)
         separator = ",\n"
     yield "[]\n" if separator == "[\n" else "\n]\n"
 
 
 def _jsonl(rows: Iterable[_Row]) -> Iterator[str]:
     for row in rows:
-        yield json.dumps(row, ensure_ascii=False) + "\n"
+        yield _object(row) + "\n"
+
+
+def _object(row: _Row) -> str:
+    text = json.dumps(row, ensure_ascii=False)
+    # A file name that is not UTF-8 can only stand in JSON as escapes.
+    return text if text.isprintable() else json.dumps(row)
 
 
 def _csv(rows: Iterable[_Row]) -> Iterator[str]:

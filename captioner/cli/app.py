@@ -1,13 +1,16 @@
 """The command line: registers the commands, and turns errors into two lines and an exit status."""
 
+import functools
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
 from captioner import __version__
 from captioner.cli import caption, evaluate, inspect, preprocess, train, vocab
 from captioner.cli.console import Console
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, Interrupted
 
 app = typer.Typer(
     name="captioner",
@@ -17,12 +20,30 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(name="vocab")(vocab.vocab)
-app.command(name="preprocess")(preprocess.preprocess)
-app.command(name="train")(train.train)
-app.command(name="evaluate")(evaluate.evaluate)
-app.command(name="caption")(caption.caption)
-app.command(name="inspect")(inspect.inspect)
+
+
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    """Ctrl-C anywhere in a command says how to go on; typer itself would end without a word."""
+
+    @functools.wraps(command)
+    def run(*words: Any, **options: Any) -> None:
+        try:
+            command(*words, **options)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted", "the same command goes on where it stopped") from None
+
+    return run
+
+
+for _command in (
+    vocab.vocab,
+    preprocess.preprocess,
+    train.train,
+    evaluate.evaluate,
+    caption.caption,
+    inspect.inspect,
+):
+    app.command()(_interruptible(_command))
 
 
 def _show_version(wanted: bool) -> None:
@@ -34,23 +55,22 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
 ) -> None:
     """Train image-captioning models, and use them."""
 
 
 def main() -> None:
     """Run the command line. Exit status: 0 done, 1 failed, 2 usage or config error, 3 some inputs failed."""
+    words = sys.argv[1:]
+    debug = "--debug" in words  # Taken out here, so that it may stand anywhere on the line.
     try:
-        app()
+        app([word for word in words if word != "--debug"])
     except CaptionerError as error:
-        if "--debug" in sys.argv:
+        if debug:
             raise
         Console().error(error)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        Console().error(CaptionerError("interrupted", "the same command goes on where it stopped"))
-        sys.exit(130)
     except BrokenPipeError:  # The reader, such as `head`, has gone.
         sys.stderr.close()
         sys.exit(0)

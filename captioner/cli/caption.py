@@ -48,7 +48,7 @@ def caption(
         rows = counted(caption_files(load_captioner(model, overrides), files, console.listen, full_stop))
         if output is not None:
             write_rows(output, (row.to_json() for row in rows))
-            console.done(f"{len(files) - failed:,} captions are in {output}")
+            console.done(f"captioned {len(files) - failed:,} of {len(files):,} pictures into {output}")
         elif console.is_terminal:
             shown = [(row.file, row.caption or f"error: {row.error}", _percent(row)) for row in rows]
         else:

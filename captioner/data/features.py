@@ -63,6 +63,7 @@ class FeatureStore:
         self.key = key
         self._places: dict[Picture, tuple[int, int]] = {}
         self._shards = 0
+        self._sizes: dict[int, int] = {}
         self._maps: dict[int, Features] = {}
         self._open()
 
@@ -73,7 +74,7 @@ class FeatureStore:
             write_text(index, json.dumps(values, indent=2) + "\n")
             return
         found = _read_json(index)
-        if found.get("version") != _VERSION or "fingerprint" not in found:
+        if not isinstance(found, dict) or found.get("version") != _VERSION or not vars(self.key).keys() <= found.keys():
             raise FeatureError(f"{index} is not an index that this captioner reads", _way_out(self.folder))
         if found["fingerprint"] != self.key.fingerprint or found["flip"] != self.key.flip:
             raise FeatureError(
@@ -82,8 +83,12 @@ class FeatureStore:
             )
         for listing in sorted(self.folder.glob("[0-9]*.json")):
             number = int(listing.stem)
-            for row, picture in enumerate(_read_json(listing)):
-                self._places[Picture(*picture)] = number, row
+            try:
+                pictures = [Picture(*picture) for picture in _read_json(listing)]
+            except TypeError:
+                raise FeatureError(f"{listing} is damaged", _way_out(self.folder)) from None
+            self._places.update((picture, (number, row)) for row, picture in enumerate(pictures))
+            self._sizes[number] = len(pictures)
             self._shards = max(self._shards, number + 1)
 
     @property
@@ -111,6 +116,7 @@ class FeatureStore:
         listing = [[picture.name, picture.bytes, picture.modified_ns] for picture in pictures]
         write_text(path.with_suffix(".json"), json.dumps(listing))
         self._places.update((picture, (self._shards, row)) for row, picture in enumerate(pictures))
+        self._sizes[self._shards] = len(pictures)
         self._shards += 1
 
     def read(self, pictures: Sequence[Picture], views: Sequence[int] | None = None) -> Features:
@@ -124,7 +130,7 @@ class FeatureStore:
     def _map(self, shard: int) -> Features:
         if shard not in self._maps:
             path = self.folder / f"{shard:05d}.bin"
-            shape = (-1, self.views, self.key.positions, self.key.size)
+            shape = (self._sizes[shard], self.views, self.key.positions, self.key.size)
             try:
                 self._maps[shard] = np.memmap(path, dtype=np.float16, mode="r").reshape(shape)
             except (OSError, ValueError):
@@ -150,5 +156,6 @@ def _way_out(folder: Path) -> str:
 def _differences(found: dict[str, Any], key: StoreKey) -> str:
     """Each value that differs, as ``backbone resnet18, now resnet50``."""
     before, now = dict(found["encoder"], flip=found["flip"]), dict(key.encoder, flip=key.flip)
+    now = json.loads(json.dumps(now))  # Tuples become lists, as they did in the file.
     changed = [name for name in now if before.get(name) != now[name]]
     return "; ".join(f"{name} was {before.get(name)}, is {now[name]}" for name in changed)

@@ -40,6 +40,8 @@ def load_image(source: Path | bytes | Image.Image, transform: ImageTransform) ->
         raise ImageError("no such file") from None
     except IsADirectoryError:
         raise ImageError("is a folder") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"has far more than {MAX_PIXELS / 1e6:.0f} megapixels, which is the limit") from None
     except UnidentifiedImageError:
         empty = isinstance(source, Path) and source.stat().st_size == 0
         raise ImageError("the file is empty" if empty else "not a picture in a format that Pillow reads") from None

@@ -46,6 +46,10 @@ def _read(path: Path) -> Any:
 
 
 def _entry(entry: Any, path: Path, number: int) -> tuple[ImageId, str]:
-    if not isinstance(entry, dict) or not isinstance(entry.get("caption"), str) or "image_id" not in entry:
+    if (
+        not isinstance(entry, dict)
+        or not isinstance(entry.get("caption"), str)
+        or not isinstance(entry.get("image_id"), int | str)
+    ):
         raise DatasetError(f"{path}: entry {number} lacks 'image_id' or 'caption'", "each entry needs both")
     return entry["image_id"], entry["caption"]

@@ -151,7 +151,7 @@ class _Unroll(torch.autograd.Function):
                 of_projections[packed], [4 * size, len(glance.score), size], dim=1
             )
             cell_before = steps[number - 1].cell[:count] if number else ctx.before[1]
-            of_hidden = _add_first(of_hiddens[packed].float(), of_hidden)
+            of_hidden = _add_first(of_hiddens[packed].to(torch.float32, copy=True), of_hidden)
             in_float, of_cell = _lstm_backward(step, cell_before, of_hidden, of_cell)
             of_gates.copy_(in_float)
             of_context = (of_gates @ glance.from_context).add_(of_contexts[packed])

@@ -115,15 +115,23 @@ def load_weights(model: nn.Module, stages: nn.Module, state: dict[str, Tensor], 
     wanted = {key: tensor for key, tensor in model.state_dict(keep_vars=True).items() if id(tensor) in kept}
     missing = [key for key in wanted if key not in state]
     reshaped = [key for key, tensor in wanted.items() if key in state and state[key].shape != tensor.shape]
-    if missing or reshaped:
-        lacks = f"{len(missing)} of {len(wanted)} tensors are missing" if missing else ""
-        differ = f"{len(reshaped)} have another shape" if reshaped else ""
+    # Another classifier does no harm; further layers where ours end are those of a deeper model.
+    parts = {key.partition(".")[0] for key in wanted}
+    foreign = [key for key in state if key.partition(".")[0] in parts and key not in model.state_dict()]
+    if missing or reshaped or foreign:
+        counts = {
+            f"{len(missing)} of {len(wanted)} tensors are missing": missing,
+            f"{len(reshaped)} have another shape": reshaped,
+            f"{len(foreign)} belong to no layer of it": foreign,
+        }
+        found = {text: keys[0] for text, keys in counts.items() if keys}
         raise ModelError(
-            f"{origin} is not a state dict of {name}: {' and '.join(filter(None, (lacks, differ)))} "
-            f"(first '{(missing or reshaped)[0]}')",
+            f"{origin} is not a state dict of {name}: {' and '.join(found)} (first '{next(iter(found.values()))}')",
             "set encoder.backbone to the model that these weights were saved from, or encoder.weights to another file",
         )
-    model.load_state_dict({key: state[key] for key in wanted}, strict=False)
+    fitting = OrderedDict((key, state[key]) for key in wanted)
+    fitting._metadata = model.state_dict()._metadata  # type: ignore[attr-defined] # mnasnet looks for its version.
+    model.load_state_dict(fitting, strict=False)
 
 
 def cut_stages(model: nn.Module) -> "OrderedDict[str, nn.Module]":

@@ -230,7 +230,7 @@ def test_caption_writes_json_lines_and_tables(cli: Any, tiny_run: Path, photos: 
         output = tmp_path / "new folder" / f"captions.{suffix}"
         finished = cli("caption", *inputs, "--model", tiny_run, "--output", output)
         assert (finished.status, finished.out) == (0, "")
-        assert finished.err.splitlines()[-1] == f"2 captions are in {output}"
+        assert finished.err.splitlines()[-1] == f"captioned 2 of 2 pictures into {output}"
         written[suffix] = output.read_text(encoding="utf-8")
     rows = json.loads(written["json"])
     assert [list(row) for row in rows] == [["file", "caption", "log_prob", "confidence", "error"]] * 2

@@ -180,7 +180,7 @@ def test_huge_pictures_are_refused_before_they_are_decoded() -> None:
 def test_a_decompression_bomb_is_refused() -> None:
     """Beyond twice its own limit, Pillow refuses a picture itself."""
     problem = reason(encoded(Image.new("1", (20_000, 10_000)), "PNG"))
-    assert problem == "has 200 megapixels; the limit is 100" or problem.startswith("cannot be decoded: Image size (200")
+    assert problem == "has far more than 100 megapixels, which is the limit"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP"])
