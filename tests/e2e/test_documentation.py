@@ -66,12 +66,21 @@ def test_readme_commands_run_in_order(reader: Path, cli, monkeypatch: pytest.Mon
     seen = []
     for words in commands():
         result = cli(*words)
-        assert result.status == 0, (words, result.stderr)
+        assert result.status == 0, (words, result.err)
         seen.append(words[0])
     assert {"train", "inspect", "evaluate", "caption", "vocab"} <= set(seen)
     assert (reader / "captions.csv").read_text().startswith("file,caption,log_prob,confidence,error\n")
     (block,) = blocks("python")
     exec(compile(block, "README.md", "exec"), {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", sorted(path.name for path in (REPOSITORY / "examples").glob("*.yaml")))
+def test_every_example_trains(example: str, reader: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(reader)
+    result = cli("train", "--config", f"examples/{example}", "--run", f"tried/{example}")
+    assert result.status == 0, result.err
+    assert cli("inspect", f"tried/{example}").status == 0
 
 
 def test_links_lead_somewhere() -> None:
