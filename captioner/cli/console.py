@@ -90,7 +90,9 @@ class Console:
             for row in texts:
                 self.line(row)
             return
-        table = Table(*headers, title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
+        plain = not any(headers)
+        style = None if plain else box.SIMPLE_HEAD
+        table = Table(*headers, title=title or None, title_justify="left", show_header=not plain, box=style)
         for row in texts:
             table.add_row(*row)
         self._out.print(table, markup=False)

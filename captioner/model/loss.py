@@ -77,8 +77,8 @@ class _OutputLoss(torch.autograd.Function):
 
 
 def doubly_stochastic_penalty(attention: Tensor) -> Tensor:
-    """Attention (N, P), summed over each row's words -> mean over rows of sum over positions of (1 - attention)^2.
+    """Attention (N, P), summed over each row's words -> sum over rows and positions of (1 - attention)^2.
 
-    K. Xu et al., arXiv 1502.03044, equation 14.
+    K. Xu et al., arXiv 1502.03044, equation 14, whose other term is likewise a sum over words.
     """
-    return (1 - attention).square().sum(dim=-1).mean()
+    return (1 - attention).square().sum()

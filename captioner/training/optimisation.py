@@ -39,9 +39,9 @@ class Optimisation:
             batch.targets,
             self.settings.label_smoothing,
         )
-        loss = smoothed / len(batch.targets)
         if decoded.attention is not None:
-            loss = loss + self.settings.attention_penalty * doubly_stochastic_penalty(decoded.attention)
+            smoothed = smoothed + self.settings.attention_penalty * doubly_stochastic_penalty(decoded.attention)
+        loss = smoothed / len(batch.targets)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimizer.step()

@@ -147,7 +147,7 @@ def test_attention_of_each_word_sums_to_one() -> None:
 
 def test_attention_penalty_is_equation_14() -> None:
     attention = torch.tensor([[1.0, 1.0], [0.5, 2.0]])
-    assert float(doubly_stochastic_penalty(attention)) == pytest.approx((0 + (0.25 + 1.0)) / 2)
+    assert float(doubly_stochastic_penalty(attention)) == pytest.approx(0 + (0.25 + 1.0))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
