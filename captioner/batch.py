@@ -1,4 +1,4 @@
-"""The batch that the data layer hands to a decoder: pictures, and their captions without any padding in the loss.
+"""The batch that the data layer hands to a decoder: pictures, and their captions with hardly any padding.
 
 Shape legend of the project: B images, N captions of all of them (rows), T tokens, P grid positions, D feature
 size, H hidden size, V vocabulary size, W beam width; M is the number of words to predict, over all rows.
@@ -10,13 +10,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from captioner.vocab import PAD as PAD
+
 
 @dataclass(frozen=True)
 class Batch:
     """Rows are sorted by length, longest first, so that at step t the first ``active[t]`` rows are still running.
 
     Whatever is *packed* is laid out step by step: the active rows of step 0, then those of step 1, and so on, as
-    in ``torch.nn.utils.rnn.PackedSequence``. No pad token is ever computed on, or counted.
+    in ``torch.nn.utils.rnn.PackedSequence``. A step's rows are rounded up to a multiple of ``ROUND`` by rows that have
+    just ended: matrix products prepare themselves for each new shape, so few shapes are worth a few per cent of
+    padding. Pad targets are never counted.
     """
 
     images: Tensor
@@ -26,9 +30,11 @@ class Batch:
     inputs: Tensor
     """(M,), int64, packed: the word before; the start token in the first step."""
     targets: Tensor
-    """(M,), int64, packed: the word to predict; the end token in a row's last step."""
+    """(M,), int64, packed: the word to predict; the end token in a row's last step, and ``PAD`` after that."""
     active: tuple[int, ...]
-    """Rows still running at each of the T steps; their sum is M."""
+    """Rows computed at each of the T steps; their sum is M."""
+    words: int
+    """Words to predict, ends included: the targets that are not padding."""
 
     @property
     def steps(self) -> Tensor:
@@ -46,6 +52,8 @@ class Batch:
         return replace(self, **moved)
 
 
+ROUND = 16
+
 _TENSORS = ("images", "image_of", "inputs", "targets")
 
 
@@ -61,13 +69,16 @@ def pack_captions(images: Tensor, captions: Sequence[Sequence[Sequence[int]]], *
     for step in range(longest):
         while len(rows[running - 1][1]) <= step:
             running -= 1
-        active.append(running)
-        targets += [words[step] for _, words in rows[:running]]
-        inputs += [words[step - 1] if step else start for _, words in rows[:running]]
+        computed = min(len(rows), -(-running // ROUND) * ROUND)
+        ended = [PAD] * (computed - running)
+        active.append(computed)
+        targets += [words[step] for _, words in rows[:running]] + ended
+        inputs += [words[step - 1] if step else start for _, words in rows[:running]] + ended
     return Batch(
         images=images,
         image_of=torch.tensor([image for image, _ in rows]),
         inputs=torch.tensor(inputs),
         targets=torch.tensor(targets),
         active=tuple(active),
+        words=sum(len(words) for _, words in rows),
     )

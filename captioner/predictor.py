@@ -153,7 +153,7 @@ class Captioner:
         decoder = self._model.decoder
         hidden = decoder(features, batch).hidden
         _, loss = smoothed_cross_entropy(hidden, decoder.output_weight, decoder.output_bias, batch.targets, 0.0)
-        return float(loss), len(batch.targets)
+        return float(loss), batch.words
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         words = tuple(self.vocabulary.decode(hypothesis.words))

@@ -83,16 +83,18 @@ def advance(glance: Glance, word: Tensor, hidden: Tensor, cell: Tensor) -> Step:
 
 
 def unroll(
-    glance: Glance, words: Tensor, hidden: Tensor, cell: Tensor, active: tuple[int, ...]
+    glance: Glance, words: Tensor, hidden: Tensor, cell: Tensor, counted: Tensor, active: tuple[int, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All steps of all rows: packed words' shares of the gates (M, 4H), and the initial h and c (N, H).
+
+    ``counted`` (M, 1) is 1, or 0 after a row's end.
 
     Returns h and the context of each word, packed, (M, H) each, and each row's attention, (N, P), summed over its
     words.
     """
     result: tuple[Tensor, Tensor, Tensor] = _Unroll.apply(
         words, hidden, cell, glance.keys, glance.values, glance.from_state, glance.from_context, glance.score,
-        glance.rows, active,
+        counted, glance.rows, active,
     )  # fmt: skip
     return result
 
@@ -109,6 +111,7 @@ class _Unroll(torch.autograd.Function):
         from_state: Tensor,
         from_context: Tensor,
         score: Tensor,
+        counted: Tensor,
         rows: Rows,
         active: tuple[int, ...],
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -116,13 +119,14 @@ class _Unroll(torch.autograd.Function):
         glance = Glance(keys, values, from_state.to(dtype), from_context.to(dtype), score, rows)
         hidden = hidden.to(dtype)
         ctx.glance, ctx.active, ctx.before, ctx.steps = glance, active, (hidden, cell), []
+        ctx.counted = torch.split(counted, list(active))
         attention = keys.new_zeros(len(hidden), keys.shape[1])
         with torch.autocast(words.device.type, enabled=False):
-            for count, word in zip(active, torch.split(words, list(active)), strict=True):
+            for count, word, mask in zip(active, torch.split(words, list(active)), ctx.counted, strict=True):
                 step = advance(glance, word, hidden[:count], cell[:count])
                 ctx.steps.append(step)
                 hidden, cell = step.hidden, step.cell
-                attention[:count] += step.weights
+                attention[:count].addcmul_(step.weights, mask)
         return (
             torch.cat([step.hidden for step in ctx.steps]),
             torch.cat([step.context for step in ctx.steps]),
@@ -158,7 +162,7 @@ class _Unroll(torch.autograd.Function):
             torch.mul(of_context * step.seen, step.gate * (1 - step.gate), out=of_gate)
             torch.mul(of_context, step.gate, out=of_seen[packed])
             of_weights = torch.bmm(rows.lay_out(of_seen[packed]), values.transpose(1, 2))
-            of_weights = rows.pick_up(of_weights, count).float().add_(of_attention[:count])
+            of_weights = rows.pick_up(of_weights, count).float().addcmul_(of_attention[:count], ctx.counted[number])
             weighted = of_weights * step.weights
             of_scores = weighted - step.weights * weighted.sum(dim=1, keepdim=True)
             of_query.copy_(comparison.step(step.query, rows.image_of[:count], of_scores))
@@ -177,6 +181,7 @@ class _Unroll(torch.autograd.Function):
             of_projections.t() @ states,
             of_words.t() @ torch.cat([step.context for step in steps]),
             comparison.of_score,
+            None,
             None,
             None,
         )

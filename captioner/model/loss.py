@@ -6,13 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from captioner.batch import PAD
+
 _CHUNK = 512  # Words whose scores are formed at once: a few megabytes, which stay in the cache.
 
 
 def smoothed_cross_entropy(
     hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
 ) -> tuple[Tensor, Tensor]:
-    """Output layer and loss in one: hidden (M, E), weight (V, E), bias (V,), targets (M,) -> two sums over M words.
+    """Output layer and loss in one: hidden (M, E), weight (V, E), bias (V,), targets (M,) -> two sums over the M words.
+
+    Where the target is padding, nothing is counted.
 
     The first sum is the smoothed loss and has a gradient: the target has probability 1 - smoothing, and
     ``smoothing`` is spread evenly over all V words (C. Szegedy et al., "Rethinking the Inception Architecture",
@@ -40,15 +44,18 @@ def _chunks(
         rows, index = hidden[start : start + _CHUNK], targets[start : start + _CHUNK, None]
         scores = buffer[: len(rows)].copy_(F.linear(rows, matrix, offset))
         scores -= scores.amax(dim=1, keepdim=True)
-        of_target, mean = scores.gather(1, index).sum(), scores.mean(dim=1).sum()
+        counted = index.squeeze(1) != PAD
+        of_target = scores.gather(1, index).squeeze(1)[counted].sum()
+        mean = scores.mean(dim=1)[counted].sum()
         total = scores.exp_().sum(dim=1, keepdim=True)
-        normaliser = total.log().sum()
+        normaliser = total.squeeze(1)[counted].log().sum()
         plain += normaliser - of_target
         loss += normaliser - (1 - smoothing) * of_target - smoothing * mean
         if gradients is None:
             continue
         by_scores = scores.div_(total).sub_(smoothing / len(bias))
         by_scores.scatter_add_(1, index, by_scores.new_full(index.shape, smoothing - 1))
+        by_scores *= counted.unsqueeze(1)
         by_hidden, by_weight, by_bias = gradients
         by_bias += by_scores.sum(dim=0)
         narrow = by_scores.to(hidden.dtype)

@@ -8,7 +8,7 @@ feature (section 3.1.2) and the deep output layer (equation 7).
 import torch
 from torch import Tensor, nn
 
-from captioner.batch import Batch
+from captioner.batch import PAD, Batch
 from captioner.model.attention_lstm import Glance, advance, unroll
 from captioner.model.decoder import Decoded, Decoder, DecoderState
 from captioner.model.soft_attention import Rows
@@ -45,8 +45,9 @@ class ShowAttendTell(Decoder):
         values, keys, hidden, cell = self._look(features)
         words = self.dropout(self.embedding(batch.inputs).to(values.dtype))
         glance = self._glance(keys, values, Rows(batch.image_of, len(values)))
+        counted = (batch.targets != PAD).unsqueeze(1).float()
         states, contexts, attention = unroll(
-            glance, self.from_word(words), hidden[batch.image_of], cell[batch.image_of], batch.active
+            glance, self.from_word(words), hidden[batch.image_of], cell[batch.image_of], counted, batch.active
         )
         return Decoded(self._deep_output(states, contexts, words), attention)
 

@@ -41,7 +41,7 @@ class Optimisation:
         )
         if decoded.attention is not None:
             smoothed = smoothed + self.settings.attention_penalty * doubly_stochastic_penalty(decoded.attention)
-        loss = smoothed / len(batch.targets)
+        loss = smoothed / batch.words
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimizer.step()

@@ -107,7 +107,7 @@ class Trainer:
             loss = self.optimisation.step(batch.to(self.compute.device))
             position.seconds += perf_counter() - start
             position.loss += loss
-            position.words += len(batch.targets)
+            position.words += batch.words
             position.captions += len(batch.image_of)
             position.places += len(batch.image_of) * len(batch.active)
             position.step_in_epoch += 1

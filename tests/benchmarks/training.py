@@ -28,7 +28,7 @@ def make_batch(rng: random.Random) -> Batch:
 
 def forward_operations(config: DecoderConfig, batch: Batch) -> float:
     """Multiplications and additions of one forward pass's matrix products; only words that are there count."""
-    words, hidden, embedding = len(batch.targets), config.hidden_size, config.embedding_size
+    words, hidden, embedding = batch.words, config.hidden_size, config.embedding_size
     operations = words * embedding * VOCABULARY + words * embedding * 4 * hidden
     if config.type == "lstm":
         return 2.0 * (operations + words * hidden * 4 * hidden + IMAGES * FEATURE_SIZE * embedding)

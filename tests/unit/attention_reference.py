@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from captioner.batch import Batch
+from captioner.batch import PAD, Batch
 
 Weights = dict[str, Tensor]
 
@@ -12,14 +12,16 @@ def teacher_forced(weights: Weights, features: Tensor, batch: Batch) -> tuple[Te
     """Features (B, P, D) -> the output layer's inputs, packed (M, E), and each row's summed attention (N, P)."""
     rows, steps = batch.rows.tolist(), batch.steps.tolist()
     inputs: dict[int, list[int]] = {}
-    for row, word in zip(rows, batch.inputs.tolist(), strict=True):
-        inputs.setdefault(row, []).append(word)
+    for row, word, target in zip(rows, batch.inputs.tolist(), batch.targets.tolist(), strict=True):
+        if target != PAD:
+            inputs.setdefault(row, []).append(word)
     outputs, looked = {}, []
     for row, image in enumerate(batch.image_of.tolist()):
         hidden, attention = caption(weights, features[image], inputs[row])
         outputs |= {(row, step): vector for step, vector in enumerate(hidden)}
         looked.append(attention)
-    return torch.stack([outputs[place] for place in zip(rows, steps, strict=True)]), torch.stack(looked)
+    ended = torch.zeros_like(next(iter(outputs.values())))
+    return torch.stack([outputs.get(place, ended) for place in zip(rows, steps, strict=True)]), torch.stack(looked)
 
 
 def caption(weights: Weights, features: Tensor, words: list[int]) -> tuple[list[Tensor], Tensor]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from captioner.batch import Batch, pack_captions
+from captioner.batch import PAD, ROUND, Batch, pack_captions
 from captioner.data.batches import Batches, read_ahead
 
 START, END = 1, 2
@@ -19,13 +19,14 @@ captions_of_images = st.lists(st.lists(words, min_size=1, max_size=5), min_size=
 
 
 def unpacked(batch: Batch) -> list[tuple[int, list[int], list[int]]]:
-    """Each row's picture, inputs and targets."""
-    rows = batch.rows.tolist()
+    """Each row's picture, inputs and targets, without the padding after its end."""
+    counted = batch.targets != PAD
+    rows, inputs, targets = (part[counted].tolist() for part in (batch.rows, batch.inputs, batch.targets))
     return [
         (
             image,
-            [word for place, word in zip(rows, batch.inputs.tolist(), strict=True) if place == row],
-            [word for place, word in zip(rows, batch.targets.tolist(), strict=True) if place == row],
+            [word for place, word in zip(rows, inputs, strict=True) if place == row],
+            [word for place, word in zip(rows, targets, strict=True) if place == row],
         )
         for row, image in enumerate(batch.image_of.tolist())
     ]
@@ -40,7 +41,9 @@ def test_every_word_is_predicted_once(captions: list[list[list[int]]]) -> None:
     for _, inputs, targets in unpacked(batch):
         assert inputs == [START, *targets[:-1]]
     total = sum(len(one) + 1 for several in captions for one in several)
-    assert len(batch.inputs) == len(batch.targets) == sum(batch.active) == total
+    assert batch.words == total
+    assert len(batch.inputs) == len(batch.targets) == sum(batch.active)
+    assert all(count % ROUND == 0 or count == len(batch.image_of) for count in batch.active)
     assert list(batch.active) == sorted(batch.active, reverse=True)
     assert batch.active[0] == len(batch.image_of)
 
@@ -51,8 +54,9 @@ def test_the_layout_is_torch_s_own(captions: list[list[list[int]]]) -> None:
     batch = pack_captions(torch.zeros(len(captions), 1, 1), captions, start=START, end=END)
     rows = [torch.tensor(targets) for _, _, targets in unpacked(batch)]
     packed = torch.nn.utils.rnn.pack_sequence(rows)
-    assert torch.equal(packed.data, batch.targets)
-    assert tuple(packed.batch_sizes.tolist()) == batch.active
+    assert torch.equal(packed.data, batch.targets[batch.targets != PAD])
+    for running, computed in zip(packed.batch_sizes.tolist(), batch.active, strict=True):
+        assert running <= computed < running + ROUND
     assert torch.equal(batch.steps, torch.cat([torch.full((n,), t) for t, n in enumerate(batch.active)]))
 
 
@@ -131,7 +135,7 @@ def test_captions_of_like_length_share_a_batch() -> None:
     captions = [[[4] * (1 + image % 20)] for image in range(400)]
     batches = list(Batches(captions, Numbered(), batch_size=20, seed=1).epoch(1))
     places = sum(len(batch.active) * batch.active[0] for batch in batches)
-    assert sum(len(batch.targets) for batch in batches) / places > 0.9
+    assert sum(batch.words for batch in batches) / places > 0.9
     lengths = [len(batch.active) for batch in batches]
     assert lengths != sorted(lengths)  # The batches themselves come in a random order.
 

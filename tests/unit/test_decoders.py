@@ -9,6 +9,7 @@ from decoder_cases import CAPTIONS, CASES, KINDS, POSITIONS, WORDS, batch_of, bu
 from torch import Tensor
 from torch.nn import functional as F
 
+from captioner.batch import PAD
 from captioner.model.decoder import Decoder
 from captioner.model.loss import doubly_stochastic_penalty, smoothed_cross_entropy
 
@@ -53,7 +54,7 @@ def test_beams_of_several_pictures_step_as_each_alone(kind: str) -> None:
 def test_captions_of_a_batch_do_not_see_each_other(kind: str) -> None:
     decoder, together = build(kind), batch_of()
     with torch.no_grad():
-        hidden = decoder(features(), together).hidden
+        hidden, counted = decoder(features(), together).hidden, together.targets != PAD
         for image, several in enumerate(CAPTIONS):
             for words in several:
                 alone = batch_of([[words]])
@@ -62,15 +63,16 @@ def test_captions_of_a_batch_do_not_see_each_other(kind: str) -> None:
                     row
                     for row in range(len(together.image_of))
                     if together.image_of[row] == image
-                    and together.targets[together.rows == row].tolist() == [*words, 2]
+                    and together.targets[(together.rows == row) & counted].tolist() == [*words, 2]
                 )
-                torch.testing.assert_close(hidden[together.rows == row], expected, rtol=0, atol=1e-5)
+                torch.testing.assert_close(hidden[(together.rows == row) & counted], expected, rtol=0, atol=1e-5)
 
 
 def loss_of(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, attention: Tensor | None) -> Tensor:
     """The training loss in torch's own words."""
-    loss = F.cross_entropy(hidden @ weight.t() + bias, targets, label_smoothing=0.1, reduction="sum")
-    return loss if attention is None else loss + ((1 - attention) ** 2).sum(1).mean()
+    scores = hidden @ weight.t() + bias
+    loss = F.cross_entropy(scores, targets, label_smoothing=0.1, reduction="sum", ignore_index=PAD)
+    return loss if attention is None else loss + ((1 - attention) ** 2).sum()
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -92,7 +94,8 @@ def test_attention_and_its_gradients_equal_the_plain_reference(
     weights = {name: tensor.detach().double().requires_grad_() for name, tensor in decoder.named_parameters()}
     plain = given.detach().double().requires_grad_()
     outputs, attention = attention_reference.teacher_forced(weights, plain, batch)
-    torch.testing.assert_close(decoded.hidden.double(), outputs, rtol=0, atol=1e-5)
+    counted = batch.targets != PAD
+    torch.testing.assert_close(decoded.hidden[counted].double(), outputs[counted], rtol=0, atol=1e-5)
     torch.testing.assert_close(decoded.attention.double(), attention, rtol=0, atol=1e-5)
 
     output = weights["embedding.weight"] if tied else weights["output.weight"]
@@ -141,7 +144,7 @@ def test_attention_of_each_word_sums_to_one() -> None:
     assert attention is not None
     assert attention.shape == (len(batch.image_of), POSITIONS)
     assert attention.min() >= 0
-    lengths = torch.bincount(batch.rows)  # A row's attention is summed over its words.
+    lengths = torch.bincount(batch.rows[batch.targets != PAD])  # A row's attention is summed over its words.
     torch.testing.assert_close(attention.sum(dim=1), lengths.float(), rtol=0, atol=1e-5)
 
 
@@ -161,10 +164,11 @@ def test_loss_and_gradients_equal_those_of_torch(smoothing: float, words: int) -
     (0.5 * loss).backward()
     theirs = [tensor.double().requires_grad_() for tensor in (hidden, weight, bias)]
     scores = theirs[0] @ theirs[1].t() + theirs[2]
-    expected = F.cross_entropy(scores, targets, label_smoothing=smoothing, reduction="sum")
+    expected = F.cross_entropy(scores, targets, label_smoothing=smoothing, reduction="sum", ignore_index=PAD)
     (0.5 * expected).backward()
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
-    assert float(plain) == pytest.approx(float(F.cross_entropy(scores.detach(), targets, reduction="sum")), rel=1e-5)
+    likelihood = F.cross_entropy(scores.detach(), targets, reduction="sum", ignore_index=PAD)
+    assert float(plain) == pytest.approx(float(likelihood), rel=1e-5)
     for ours_one, theirs_one in zip(ours, theirs, strict=True):
         assert ours_one.grad is not None
         assert theirs_one.grad is not None
