@@ -1,5 +1,6 @@
 """What all decoders share: the words' vectors, the output layer, and the step protocol that samplers see."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +36,7 @@ class Decoded:
     """(N, P): how much each row looked at each position, summed over its words; None without attention."""
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Module, ABC):
     """Features (B, P, D) -> words. Subclasses give ``forward`` (teacher forcing), ``start`` and ``step``.
 
     ``step`` repeated equals ``forward`` to 1e-5 in float32, which tests check for every decoder.
@@ -64,14 +65,14 @@ class Decoder(nn.Module):
         """(..., E) -> unnormalised scores of the next word (..., V)."""
         return F.linear(hidden, self.output_weight, self.output_bias)
 
+    @abstractmethod
     def forward(self, features: Tensor, batch: Batch) -> Decoded:
         """Teacher forcing: features (B, P, D) and the batch's captions -> the output layer's inputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start(self, features: Tensor, width: int) -> DecoderState:
         """The state before the first word, for ``width`` rows of each image; features (B, P, D)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """The previous words (B * W,) -> scores of the next ones (B * W, V), and the state after them."""
-        raise NotImplementedError
