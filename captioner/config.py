@@ -135,6 +135,8 @@ class TrainingConfig(Section):
     """Share of the target's probability that is spread over the whole vocabulary."""
     attention_penalty: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the doubly stochastic term, which asks attention to visit every position (`attention` only)."""
+    average_decay: Fraction = 0.0
+    """Validate and keep an exponential moving average of the weights that forgets 1 - this at a step; 0: none."""
     patience: Positive = 5
     """Stop after this many epochs without a better validation CIDEr."""
 

@@ -8,11 +8,12 @@ from captioner.compute import Compute
 from captioner.config import Config
 from captioner.model.build import CaptionModel
 from captioner.model.loss import doubly_stochastic_penalty, smoothed_cross_entropy
+from captioner.training.average import WeightAverage
 from captioner.training.schedule import learning_rate_factor
 
 
 class Optimisation:
-    """The optimiser of a model, and how far along its schedule it is."""
+    """The optimiser of a model, and the average of its weights, and how far along its schedule it is."""
 
     def __init__(self, model: CaptionModel, config: Config, compute: Compute, total_steps: int) -> None:
         """``total_steps`` is the length of the cosine schedule."""
@@ -21,6 +22,7 @@ class Optimisation:
         self.compute = compute
         self.total_steps = total_steps if config.training.schedule == "cosine" else None
         self.optimizer = build_optimizer(model, config)
+        self.average = WeightAverage(model, config.training.average_decay)
         self.steps = 0
         """Taken so far."""
         self.halvings = 0
@@ -47,6 +49,7 @@ class Optimisation:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.steps += 1
+        self.average.update(self.steps)
         return float(plain)
 
     @property

@@ -76,6 +76,7 @@ class Trainer:
         """Continue from ``last`` in the run's folder; its weights are already in the model."""
         state = load_training_state(self.run / "last")
         self.optimisation.optimizer.load_state_dict(state["optimizer"])
+        self.optimisation.average.load(state["average"])
         self.optimisation.steps, self.optimisation.halvings = state["steps"], state["halvings"]
         self.position = Position(**state["position"])
         torch.set_rng_state(state["random"])
@@ -129,8 +130,18 @@ class Trainer:
         self.listener(Progress(task, position.step_in_epoch, len(self.batches), "batches", detail))
 
     def _finish_epoch(self) -> None:
-        position, settings = self.position, self.config.training
+        position = self.position
         position.epoch += 1
+        with self.optimisation.average.applied():
+            better = self._validate()
+            if better:
+                self._save("best", training=False)
+        self._save("last", training=True)
+        self.listener(EpochDone(position.rows[-1]))
+
+    def _validate(self) -> bool:
+        """Score the validation split and log the epoch; returns whether it is the best so far."""
+        position, settings = self.position, self.config.training
         result = self.validation.evaluate(
             self.model, self.vocabulary, self.config.sampling, self.compute, self.listener
         )
@@ -153,16 +164,14 @@ class Trainer:
         elif settings.schedule == "plateau":
             self.optimisation.halvings += 1
         write_log(self.run, position.rows)
-        if better:
-            self._save("best", training=False)
-        self._save("last", training=True)
-        self.listener(EpochDone(row))
+        return better
 
     def _save(self, name: str, training: bool) -> None:
         state: dict[str, Any] | None = None
         if training:
             state = {
                 "optimizer": self.optimisation.optimizer.state_dict(),
+                "average": self.optimisation.average.values,
                 "steps": self.optimisation.steps,
                 "halvings": self.optimisation.halvings,
                 "position": asdict(self.position),
