@@ -31,6 +31,10 @@ class DatasetError(CaptionerError):
     """Pictures or captions are missing, unreadable or inconsistent."""
 
 
+class DownloadError(CaptionerError):
+    """A file cannot be fetched, is not the one expected, or an archive is damaged or not safe to unpack."""
+
+
 class ImageError(CaptionerError):
     """One picture cannot be read. Commands over many pictures list it and go on."""
 

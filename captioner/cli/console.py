@@ -9,12 +9,13 @@ from typing import Any
 
 from rich import box
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from captioner.errors import CaptionerError
 from captioner.events import EpochDone, Event, Note, Progress, Warned
+from captioner.files import readable_size
 
 _PLAIN_SECONDS = 10.0  # Between two lines of progress where there is no terminal to redraw.
 
@@ -35,7 +36,7 @@ class Console:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[amount]}"),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[detail]}"),
             )
@@ -70,9 +71,11 @@ class Console:
     def _show_progress(self, event: Progress) -> None:
         if self._progress is not None:
             if event.task not in self._tasks:
-                self._tasks[event.task] = self._progress.add_task(event.task, total=event.total, detail="")
+                self._tasks[event.task] = self._progress.add_task(event.task, total=event.total, amount="", detail="")
             task = self._tasks[event.task]
-            self._progress.update(task, completed=event.done, total=event.total, detail=event.detail)
+            self._progress.update(
+                task, completed=event.done, total=event.total, amount=_amount(event), detail=event.detail
+            )
             if event.done >= event.total:
                 self._progress.remove_task(self._tasks.pop(event.task))
             return
@@ -81,7 +84,7 @@ class Console:
         if event.done >= event.total or now - first >= _PLAIN_SECONDS:
             self._last_line[event.task] = now
             detail = f", {event.detail}" if event.detail else ""
-            self._line(f"{event.task}: {event.done:,} of {event.total:,} {event.unit}{detail}")
+            self._line(f"{event.task}: {_amount(event)}{detail}")
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """A table on a terminal; tab-separated lines without a header when piped."""
@@ -130,6 +133,12 @@ class Console:
             self._err.print(("error: " if not line else "       ") + text, style="red", markup=False)
         if error.remedy:
             self._err.print(f"       {error.remedy}", markup=False)
+
+
+def _amount(event: Progress) -> str:
+    if event.unit == "bytes":
+        return f"{readable_size(event.done)} of {readable_size(event.total)}"
+    return f"{event.done:,} of {event.total:,} {event.unit}"
 
 
 def _epoch_line(row: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         """``decay`` is the share of the average that a step keeps; 0 makes the average the weights themselves."""
         self.decay = decay
-        self._weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._weights: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.values = [weight.detach().clone() for weight in self._weights] if decay else []
         """The averages, in the order of the model's trained parameters; empty when ``decay`` is 0."""
 
