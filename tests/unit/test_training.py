@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint import load_checkpoint, load_training_state
 from captioner.config import Config
 from captioner.configfile import load_config
 from captioner.errors import Interrupted, UsageError
@@ -20,7 +20,9 @@ from captioner.evaluation.evaluator import Evaluation, Validation
 from captioner.evaluation.metrics import METRICS, Scores
 from captioner.events import EpochDone, Event, Note, Progress, ignore
 from captioner.experiment import Experiment
+from captioner.loading import evaluate_model
 from captioner.text import tokenize
+from captioner.training.average import WeightAverage
 from captioner.training.optimisation import build_optimizer
 from captioner.training.schedule import learning_rate_factor
 from captioner.training.trainer import Trainer
@@ -69,6 +71,7 @@ CASES = {
     "attention": (["decoder.dropout=0.4"], [7, 9, 20]),
     "lstm": (["decoder.type=lstm", "decoder.conditioning=every", "decoder.layers=2", "decoder.dropout=0.4"], [20]),
     "plateau": (["training.schedule=plateau", "training.label_smoothing=0"], [36]),
+    "average": (["training.average_decay=0.9"], [7, 20]),
     "flip": (["features.flip=true", "features.path=null"], [3]),
 }
 """Settings, and after how many batches each attempt is interrupted: an epoch has 16, so 7 and 9 more are its end."""
@@ -272,6 +275,49 @@ def test_resuming_with_other_captions_is_refused(tiny_file: Path, tiny_run: Path
 
 def test_resuming_from_the_run_s_own_config_works(tiny_run: Path) -> None:
     assert trainer_of(load_config(tiny_run / "config.yaml"), tiny_run, resume=True).position.epoch == 2
+
+
+class TestWeightAverage:
+    def test_it_follows_the_weights_slowly(self) -> None:
+        layer = torch.nn.Linear(1, 1, bias=False)
+        average = WeightAverage(layer, 0.5)
+        begun = expected = layer.weight.item()
+        for step, weight in enumerate((1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0), 1):
+            with torch.no_grad():
+                layer.weight.fill_(weight)
+            average.update(step)
+            kept = min(0.5, (1 + step) / (10 + step))
+            expected = kept * expected + (1 - kept) * weight
+        assert average.values[0].item() == pytest.approx(expected)
+        assert begun != pytest.approx(expected)
+        with average.applied():
+            assert layer.weight.item() == pytest.approx(expected)
+        assert layer.weight.item() == 10.0
+
+    def test_without_decay_it_is_the_weights(self) -> None:
+        layer = torch.nn.Linear(1, 1)
+        average = WeightAverage(layer, 0.0)
+        average.update(1)
+        before = layer.weight.item()
+        with average.applied():
+            assert layer.weight.item() == before
+
+    def test_frozen_weights_are_left_alone(self) -> None:
+        layer = torch.nn.Linear(1, 1).requires_grad_(False)
+        assert WeightAverage(layer, 0.9).values == []
+
+
+def test_the_average_is_what_is_validated_and_kept(tiny_file: Path, tmp_path: Path) -> None:
+    """The best checkpoint scores as the log says; the weights that training goes on with are others."""
+    config = config_of(tiny_file, "training.average_decay=0.9", "training.epochs=1")
+    trainer_of(config, tmp_path).fit()
+    (row,) = log_of(tmp_path)
+    scored = evaluate_model(tmp_path / "best", "val", [], ignore)
+    assert scored.perplexity == pytest.approx(row["val_perplexity"], rel=1e-5)
+    best, last = (load_checkpoint(tmp_path / name).model.decoder.state_dict() for name in ("best", "last"))
+    assert not torch.equal(best["embedding.weight"], last["embedding.weight"])
+    average = load_training_state(tmp_path / "last")["average"]
+    assert any(torch.equal(best["embedding.weight"], value) for value in average)
 
 
 class TestLearningRateFactor:
