@@ -1,5 +1,6 @@
 """Where and in which precision to compute: chosen once, by measuring."""
 
+import os
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from captioner.memory import keep_freed_memory
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
+
+_MOST_WORKERS = 16
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class Compute:
         if precision == "auto":
             return cls(chosen, torch.bfloat16 if _gains_by_bfloat16(chosen) else torch.float32)
         return cls(chosen, torch.float32 if precision == "float32" else torch.bfloat16)
+
+    @property
+    def workers(self) -> int:
+        """Threads among which independent pictures are best shared: one a core; for a GPU, enough to feed it."""
+        return min(_MOST_WORKERS, torch.get_num_threads() if self.device.type == "cpu" else os.cpu_count() or 1)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Matrix products in ``dtype`` while weights stay in float32."""

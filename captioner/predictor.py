@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from captioner.batch import pack_captions
 from captioner.checkpoint import load_checkpoint
 from captioner.compute import Compute, Device, Precision
 from captioner.config import SamplingConfig
-from captioner.data.images import stream_images
+from captioner.data.images import try_image
 from captioner.errors import ImageError
 from captioner.model.build import CaptionModel
 from captioner.model.encoder import Encoder
 from captioner.model.loss import smoothed_cross_entropy
+from captioner.parallel import chunked, in_order
 from captioner.sampling import Hypothesis, Specials, sample
 from captioner.text import detokenize
 from captioner.vocab import END, PAD, START, UNKNOWN, Vocabulary
@@ -105,30 +106,20 @@ class Captioner:
 
         What cannot be read comes as the ``ImageError`` itself, in its place.
         """
+        workers = self.compute.workers
         sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
-        errors: list[ImageError | None] = []  # Of each picture of the group, None where it could be read.
-        features: list[Tensor] = []
-        pixels: list[Tensor] = []
-        for image in stream_images(sources, self.encoder.transform):
-            errors.append(image if isinstance(image, ImageError) else None)
-            if isinstance(image, Tensor):
-                pixels.append(image)
-            if len(pixels) == ENCODE_AT_ONCE:
-                features.append(self.encode(torch.stack(pixels)))
-                pixels = []
-            if len(errors) == DECODE_AT_ONCE:
-                yield from self._finish(errors, features, pixels)
-                errors, features, pixels = [], [], []
-        yield from self._finish(errors, features, pixels)
+        # Few pictures are shared out, too.
+        share = -(-len(pictures) // workers) if isinstance(pictures, Sized) else DECODE_AT_ONCE
+        groups = chunked(sources, min(max(1, share), DECODE_AT_ONCE))
+        for group in in_order(self._caption_group, groups, workers=workers):
+            yield from group
 
-    def _finish(
-        self, errors: list[ImageError | None], features: list[Tensor], pixels: list[Tensor]
-    ) -> Iterator[Caption | ImageError]:
-        if pixels:
-            features.append(self.encode(torch.stack(pixels)))
+    def _caption_group(self, sources: Sequence[Path | bytes | Image.Image]) -> list[Caption | ImageError]:
+        images = [try_image(source, self.encoder.transform) for source in sources]
+        pixels = (image for image in images if isinstance(image, Tensor))
+        features = [self.encode(torch.stack(list(part))) for part in chunked(pixels, ENCODE_AT_ONCE)]
         captions = iter(self.caption_features(torch.cat(features)) if features else [])
-        for error in errors:
-            yield next(captions)[0] if error is None else error
+        return [next(captions)[0] if isinstance(image, Tensor) else image for image in images]
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:

@@ -3,23 +3,29 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from captioner.compute import Compute
 from captioner.config import FeaturesConfig
 from captioner.data.features import Features, FeatureStore, Picture, StoreKey
-from captioner.data.images import stream_images
+from captioner.data.images import try_image
 from captioner.errors import DatasetError, ImageError
 from captioner.events import Listener, Note, Progress, Warned
 from captioner.model.encoder import Encoder
+from captioner.parallel import chunked, in_order
 
 BATCH_SIZE = 32
 """Pictures at once: with more, the activations leave a CPU's cache."""
+
+
+_Computed = tuple[list[Picture], list[tuple[Path, ImageError]], Features]
+"""Of a batch: the pictures that could be read, those that could not, and the features of the former."""
 
 
 def store_key(encoder: Encoder, flip: bool) -> StoreKey:
@@ -73,15 +79,26 @@ def fill_store(
     listener(Note(f"computing features of {len(todo):,} of {len(files):,} pictures into {store.folder}"))
     unreadable: list[tuple[Path, ImageError]] = []
     fast = copy.deepcopy(encoder).to(compute.device, compute.dtype)
+
+    def compute_features(batch: Sequence[tuple[Path, Picture]]) -> _Computed:
+        images = [(file, picture, try_image(file, encoder.transform)) for file, picture in batch]
+        failed = [(file, image) for file, _, image in images if isinstance(image, ImageError)]
+        read = [(picture, image) for _, picture, image in images if isinstance(image, Tensor)]
+        if not read:
+            return [], failed, np.empty((0, store.views, store.key.positions, store.key.size), np.float16)
+        features = encode_pixels(fast, torch.stack([image for _, image in read]), compute, store.key.flip)
+        return [picture for picture, _ in read], failed, features.numpy()
+
     names: list[Picture] = []
     parts: list[Features] = []
+    batches = chunked(todo, BATCH_SIZE)
     done, start = 0, perf_counter()
     try:
-        for batch in _batches(todo, encoder, unreadable):
-            pixels = torch.stack([image for _, image in batch])
-            parts.append(encode_pixels(fast, pixels, compute, store.key.flip).numpy())
-            names += [picture for picture, _ in batch]
-            done += len(batch)
+        for readable, failed, features in in_order(compute_features, batches, workers=compute.workers):
+            names += readable
+            unreadable += failed
+            parts.append(features)
+            done += len(readable)
             rate = f"{done / (perf_counter() - start):.0f} pictures/s"
             listener(Progress("features", done + len(unreadable), len(todo), "pictures", rate))
             if len(names) >= store.shard_size:
@@ -94,23 +111,6 @@ def fill_store(
     if unreadable:
         _report(unreadable, allow_unreadable, listener)
     return done
-
-
-def _batches(
-    todo: Sequence[tuple[Path, Picture]], encoder: Encoder, unreadable: list[tuple[Path, ImageError]]
-) -> Iterator[list[tuple[Picture, Tensor]]]:
-    batch = []
-    images = stream_images((file for file, _ in todo), encoder.transform)
-    for (file, picture), image in zip(todo, images, strict=True):
-        if isinstance(image, ImageError):
-            unreadable.append((file, image))
-            continue
-        batch.append((picture, image))
-        if len(batch) == BATCH_SIZE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _report(unreadable: list[tuple[Path, ImageError]], allowed: bool, listener: Listener) -> None:

@@ -1,11 +1,7 @@
 """Picture files -> tensors: the only image transform in the project, for training and captioning alike."""
 
 import io
-import os
 import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -83,29 +79,9 @@ def _on_white(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def stream_images(
-    sources: Iterable[Path | bytes | Image.Image], transform: ImageTransform, ahead: int = 64
-) -> Iterator[Tensor | ImageError]:
-    """Load many pictures in order, in threads, at most ``ahead`` before they are asked for.
-
-    What cannot be read comes as the ``ImageError`` itself, so that one bad picture ends nothing. Memory stays flat.
-    """
-
-    def attempt(source: Path | bytes | Image.Image) -> Tensor | ImageError:
-        try:
-            return load_image(source, transform)
-        except ImageError as error:
-            return error
-
-    waiting: deque[Future[Tensor | ImageError]] = deque()
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1), thread_name_prefix="pictures") as pool:
-        try:
-            for source in sources:
-                waiting.append(pool.submit(attempt, source))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+def try_image(source: Path | bytes | Image.Image, transform: ImageTransform) -> Tensor | ImageError:
+    """As ``load_image``, but the error is the result, so that one bad picture among many ends nothing."""
+    try:
+        return load_image(source, transform)
+    except ImageError as error:
+        return error

@@ -1,6 +1,7 @@
 """Where a batch gets its pictures from: the feature store, or the files themselves when the encoder is trained."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -8,8 +9,9 @@ import torch
 from torch import Tensor
 
 from captioner.data.features import FeatureStore, Picture
-from captioner.data.images import stream_images
+from captioner.data.images import try_image
 from captioner.errors import DatasetError, ImageError
+from captioner.parallel import in_order
 from captioner.transform import ImageTransform
 
 
@@ -52,9 +54,9 @@ class PictureFiles:
     def read(self, indices: Sequence[int], mirrored: Sequence[int] | None = None) -> Tensor:
         """Pixels (B, 3, H, W), uint8. Raises ``DatasetError`` for a picture that cannot be read."""
         images: list[Tensor] = []
-        for index, image in zip(
-            indices, stream_images((self._files[i] for i in indices), self._transform), strict=True
-        ):
+        files = (self._files[index] for index in indices)
+        loaded = in_order(partial(try_image, transform=self._transform), files, workers=torch.get_num_threads())
+        for index, image in zip(indices, loaded, strict=True):
             if isinstance(image, ImageError):
                 raise DatasetError(f"{self._files[index]}: {image.problem}", "mend or remove that picture")
             images.append(image.flip(-1) if mirrored and mirrored[len(images)] else image)

@@ -12,6 +12,7 @@ from captioner.data.pictures import Pictures
 from captioner.evaluation.metrics import Scores, score
 from captioner.events import Listener, Progress
 from captioner.model.build import CaptionModel
+from captioner.parallel import chunked, in_order
 from captioner.predictor import DECODE_AT_ONCE, Captioner
 from captioner.text import TOKENIZER, tokenize
 from captioner.vocab import Vocabulary
@@ -64,20 +65,19 @@ class Validation:
         captioner = Captioner(model, vocabulary, sampling, compute)
         words: dict[ImageId, tuple[str, ...]] = {}
         loss, count = 0.0, 0
-        for part in _parts(len(self.records), DECODE_AT_ONCE):
-            records = [self.records[index] for index in part]
-            pixels = self.pictures.read(part)
-            features = captioner.encode(pixels)
-            for record, several in zip(records, captioner.caption_features(features), strict=True):
-                words[record.image_id] = several[0].words
-            references = [[vocabulary.encode(one) for one in self.references[record.image_id]] for record in records]
-            part_loss, part_count = captioner.likelihood(features, references)
+
+        def caption_part(part: Sequence[int]) -> tuple[list[tuple[str, ...]], tuple[float, int]]:
+            features = captioner.encode(self.pictures.read(part))
+            captions = [several[0].words for several in captioner.caption_features(features)]
+            references = [self.references[self.records[index].image_id] for index in part]
+            encoded = [[vocabulary.encode(one) for one in several] for several in references]
+            return captions, captioner.likelihood(features, encoded)
+
+        parts = chunked(range(len(self.records)), DECODE_AT_ONCE)
+        for captions, (part_loss, part_count) in in_order(caption_part, parts, workers=compute.workers):
+            for caption in captions:
+                words[self.records[len(words)].image_id] = caption
             loss, count = loss + part_loss, count + part_count
-            listener(Progress("evaluating", part[-1] + 1, len(self.records), "pictures"))
+            listener(Progress("evaluating", len(words), len(self.records), "pictures"))
         scores = score(words, self.references)
         return Evaluation(scores, math.exp(loss / count), sampling.model_dump())
-
-
-def _parts(count: int, size: int) -> Iterator[list[int]]:
-    for start in range(0, count, size):
-        yield list(range(start, min(start + size, count)))

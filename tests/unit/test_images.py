@@ -1,10 +1,6 @@
 """Any picture becomes the tensor that torchvision's own transform makes of it, or an error that names the reason."""
 
 import io
-import random
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +12,7 @@ from torchvision import models
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
-from captioner.data.images import load_image, stream_images
+from captioner.data.images import load_image, try_image
 from captioner.errors import ImageError
 from captioner.transform import ImageTransform
 
@@ -215,57 +211,8 @@ def test_files_stay_closed_after_reading(tmp_path: Path) -> None:
     load_image(tmp_path / "a.png", SQUARE)  # An open file would be a ResourceWarning, and so an error.
 
 
-def sources(tmp_path: Path, count: int) -> list[Path]:
-    paths = []
-    for number in range(count):
-        path = tmp_path / f"{number}.png"
-        path.write_bytes(encoded(Image.new("RGB", (40, 40), (number, 0, 0)), "PNG"))
-        paths.append(path)
-    return paths
-
-
-def test_a_stream_keeps_order_and_gives_errors_in_their_place(tmp_path: Path) -> None:
-    paths = sources(tmp_path, 150)
-    random.Random(0).shuffle(paths)
-    paths[7] = tmp_path / "none.png"
-    paths[149] = tmp_path
-    results = list(stream_images(paths, SQUARE, ahead=5))
-    assert len(results) == 150
-    for path, result in zip(paths, results, strict=True):
-        if isinstance(result, ImageError):
-            assert path in (paths[7], paths[149])
-        else:
-            assert int(result[0, 0, 0]) == int(path.stem)
-    assert [str(results[7]), str(results[149])] == ["no such file", "is a folder"]
-
-
-def test_a_stream_reads_no_further_ahead_than_told(tmp_path: Path) -> None:
-    paths, taken = sources(tmp_path, 30), 0
-
-    def counted() -> Iterator[Path]:
-        nonlocal taken
-        for path in paths:
-            taken += 1
-            yield path
-
-    stream = stream_images(counted(), SQUARE, ahead=4)
-    next(stream)
-    assert taken == 5
-    next(stream)
-    assert taken == 6
-    stream.close()
-
-
-def test_a_stream_that_is_left_ends_its_threads(tmp_path: Path) -> None:
-    stream = stream_images(sources(tmp_path, 30), SQUARE, ahead=4)
-    next(stream)
-    stream.close()
-    for _ in range(100):
-        if not any(thread.name.startswith("pictures") for thread in threading.enumerate()):
-            return
-        time.sleep(0.05)
-    raise AssertionError("threads are still there")
-
-
-def test_an_empty_stream() -> None:
-    assert list(stream_images([], SQUARE)) == []
+def test_an_error_as_a_result(tmp_path: Path) -> None:
+    error = try_image(tmp_path, SQUARE)
+    assert isinstance(error, ImageError)
+    assert error.problem == "is a folder"
+    assert isinstance(try_image(Image.new("RGB", (40, 40)), SQUARE), torch.Tensor)

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "captioner"
 
 LAYERS = {
     0: {"captioner", "errors", "config", "configfile", "text", "vocab", "transform"}
-    | {"files", "events", "memory", "compute", "batch"},
+    | {"files", "events", "memory", "compute", "parallel", "batch"},
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "checkpoint_index", "predictor", "description", "preprocess", "folder", "rows", "loading"}
     | {"experiment", "training", "evaluation"},
