@@ -68,7 +68,7 @@ def advance(glance: Glance, word: Tensor, hidden: Tensor, cell: Tensor) -> Step:
     size, attention_size = hidden.shape[1], len(glance.score)
     recurrent, query, gate = torch.split(hidden @ glance.from_state.t(), [4 * size, attention_size, size], dim=1)
     query, gate = query.float(), torch.sigmoid(gate)
-    scores = compare(glance.keys, query, glance.score, glance.rows.image_of[: len(hidden)])
+    scores = compare(glance.keys, query, glance.score, glance.rows)
     weights = torch.softmax(scores, dim=1)
     laid_out = glance.rows.lay_out(weights.to(glance.values.dtype))
     seen = glance.rows.pick_up(torch.bmm(laid_out, glance.values), len(hidden))
@@ -141,7 +141,7 @@ class _Unroll(torch.autograd.Function):
         steps: list[Step] = ctx.steps
         active: tuple[int, ...] = ctx.active
         rows, values, size = glance.rows, glance.values, glance.values.shape[2]
-        comparison = CompareGradients(glance.keys, glance.score)
+        comparison = CompareGradients(glance.keys, glance.score, rows)
         # By all that a step's products with from_state and the words give, for all steps; filled from the end.
         of_projections = values.new_empty(sum(active), len(glance.from_state))
         of_seen = values.new_empty(sum(active), size)
@@ -165,7 +165,7 @@ class _Unroll(torch.autograd.Function):
             of_weights = rows.pick_up(of_weights, count).float().addcmul_(of_attention[:count], ctx.counted[number])
             weighted = of_weights * step.weights
             of_scores = weighted - step.weights * weighted.sum(dim=1, keepdim=True)
-            of_query.copy_(comparison.step(step.query, rows.image_of[:count], of_scores))
+            of_query.copy_(comparison.step(step.query, of_scores))
             of_hidden = (of_projections[packed] @ glance.from_state).float()
         hidden_before = [ctx.before[0], *(step.hidden for step in steps[:-1])]
         states = torch.cat([hidden[:count] for hidden, count in zip(hidden_before, active, strict=True)])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from captioner.batch import PAD, Batch
 from captioner.model.attention_lstm import Glance, advance, unroll
 from captioner.model.decoder import Decoded, Decoder, DecoderState
-from captioner.model.soft_attention import Rows
+from captioner.model.soft_attention import EvenRows, Rows
 
 
 class ShowAttendTell(Decoder):
@@ -76,8 +76,7 @@ class ShowAttendTell(Decoder):
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """See ``Decoder.step``."""
         (hidden, cell), (values, keys) = state.rows, state.images
-        width = len(words) // len(values)
-        rows = Rows(torch.arange(len(words), device=words.device) // width, len(values))
+        rows = EvenRows(len(values), len(words) // len(values))
         vectors = self.embedding(words)
         after = advance(self._glance(keys, values, rows), self.from_word(vectors), hidden, cell)
         scores = self.logits(self._deep_output(after.hidden, after.context, vectors))

@@ -46,36 +46,76 @@ class Rows:
         """(B, K, X) -> (n, X) of the first n = ``count`` rows."""
         return laid_out.flatten(0, 1).index_select(0, self.slot[:count])
 
+    def sums(self, keys: Tensor, queries: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """keys (B, P, A), queries (n, A) -> slices of rows, each with its key + query, (rows, P, A).
 
-def compare(keys: Tensor, queries: Tensor, score: Tensor, image_of: Tensor) -> Tensor:
-    """keys (B, P, A), queries (n, A), score (A,), image_of (n,) -> score . tanh(key + query), (n, P); all float32."""
+        They share a buffer, which the next slice overwrites.
+        """
+        count = len(queries)
+        at_once = min(count, _at_once(keys))
+        buffer = keys.new_empty(at_once, *keys.shape[1:])
+        for start in range(0, count, at_once):
+            rows = slice(start, min(start + at_once, count))
+            found = buffer[: rows.stop - rows.start]
+            torch.index_select(keys, 0, self.image_of[rows], out=found)
+            yield rows, found.add_(queries[rows].unsqueeze(1))
+
+
+class EvenRows(Rows):
+    """As many rows for each picture, in the pictures' order, as beams are: nothing has to be moved."""
+
+    def __init__(self, images: int, per_image: int) -> None:
+        self.images, self.per_image = images, per_image
+
+    def lay_out(self, of_rows: Tensor) -> Tensor:
+        """(B * K, X) -> (B, K, X)."""
+        return of_rows.view(self.images, self.per_image, -1)
+
+    def pick_up(self, laid_out: Tensor, count: int) -> Tensor:
+        """(B, K, X) -> (B * K, X)."""
+        return laid_out.flatten(0, 1)
+
+    def sums(self, keys: Tensor, queries: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """See ``Rows.sums``."""
+        width, laid_out = self.per_image, self.lay_out(queries).unsqueeze(2)
+        at_once = min(self.images, max(1, _at_once(keys) // width))
+        buffer = keys.new_empty(at_once, width, *keys.shape[1:])
+        for start in range(0, self.images, at_once):
+            images = slice(start, min(start + at_once, self.images))
+            found = torch.add(keys[images].unsqueeze(1), laid_out[images], out=buffer[: images.stop - images.start])
+            yield slice(images.start * width, images.stop * width), found.flatten(0, 1)
+
+
+def compare(keys: Tensor, queries: Tensor, score: Tensor, rows: Rows) -> Tensor:
+    """keys (B, P, A), queries (n, A) of the first n rows, score (A,) -> score . tanh(key + query), (n, P); float32."""
     scores = queries.new_empty(len(queries), keys.shape[1])
-    for rows, activation in _activations(keys, queries, image_of):
-        torch.mv(activation.flatten(0, 1), score, out=scores[rows].view(-1))
+    for part, total in rows.sums(keys, queries):
+        torch.mv(total.tanh_().flatten(0, 1), score, out=scores[part].view(-1))
     return scores
 
 
 class CompareGradients:
     """The backward pass of ``compare`` over many steps: what all steps share is summed here, and scaled once."""
 
-    def __init__(self, keys: Tensor, score: Tensor) -> None:
-        self._keys, self._score = keys, score
+    def __init__(self, keys: Tensor, score: Tensor, rows: Rows) -> None:
+        self._keys, self._score, self._rows = keys, score, rows
         self._squares = torch.zeros_like(keys)
         self._gradients = keys.new_zeros(keys.shape[:2])
         self.of_score = torch.zeros_like(score)
 
-    def step(self, queries: Tensor, image_of: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient of the scores (n, P) -> that of the queries (n, A).
+    def step(self, queries: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient of the scores (n, P) of the first n rows -> that of the queries (n, A).
 
         With t = tanh(key + query) and the scores' gradient g, the sum's is g * score * (1 - t * t).
         """
         squares = torch.empty_like(queries)
-        for rows, activation in _activations(self._keys, queries, image_of):
-            part = gradient[rows]
-            self.of_score.addmv_(activation.flatten(0, 1).t(), part.flatten())
+        image_of = self._rows.image_of[: len(queries)]
+        for part, total in self._rows.sums(self._keys, queries):
+            activation, by = total.tanh_(), gradient[part]
+            self.of_score.addmv_(activation.flatten(0, 1).t(), by.flatten())
             activation.mul_(activation)
-            torch.bmm(part.unsqueeze(1), activation, out=squares[rows].unsqueeze(1))
-            self._squares.index_add_(0, image_of[rows], activation.mul_(part.unsqueeze(2)))
+            torch.bmm(by.unsqueeze(1), activation, out=squares[part].unsqueeze(1))
+            self._squares.index_add_(0, image_of[part], activation.mul_(by.unsqueeze(2)))
         self._gradients.index_add_(0, image_of, gradient)
         return (gradient.sum(dim=1, keepdim=True) - squares).mul_(self._score)
 
@@ -84,13 +124,6 @@ class CompareGradients:
         return torch.sub(self._gradients.unsqueeze(2), self._squares, out=self._squares).mul_(self._score)
 
 
-def _activations(keys: Tensor, queries: Tensor, image_of: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Slices of rows, each with its tanh(key + query), (rows, P, A), in a buffer that the next slice overwrites."""
-    count = len(queries)
-    at_once = max(1, min(count, _CACHED_NUMBERS // keys[0].numel())) if keys.device.type == "cpu" else count
-    buffer = keys.new_empty(at_once, *keys.shape[1:])
-    for start in range(0, count, at_once):
-        rows = slice(start, min(start + at_once, count))
-        activation = buffer[: rows.stop - rows.start]
-        torch.index_select(keys, 0, image_of[rows], out=activation)
-        yield rows, activation.add_(queries[rows].unsqueeze(1)).tanh_()
+def _at_once(keys: Tensor) -> int:
+    """How many rows' sums stay in the cache."""
+    return max(1, _CACHED_NUMBERS // keys[0].numel()) if keys.device.type == "cpu" else 1 << 30
