@@ -26,18 +26,24 @@ def load_captioner(path: Path, overrides: Sequence[str] = ()) -> Captioner:
 
 
 def evaluate_model(
+    path: Path, split: str, overrides: Sequence[str], listener: Listener, allow_training_split: bool = False
+) -> Evaluation:
+    """Score a model on a split of its data set, or of another one that ``overrides`` name.
+
+    Raises ``UsageError`` for the training split unless that is allowed.
+    """
+    return evaluate_beams(path, split, overrides, listener, (), allow_training_split)[0]
+
+
+def evaluate_beams(
     path: Path,
     split: str,
     overrides: Sequence[str],
     listener: Listener,
-    beam_sizes: Sequence[int] = (),
+    beam_sizes: Sequence[int],
     allow_training_split: bool = False,
 ) -> list[Evaluation]:
-    """Score a model on a split of its data set, or of another one that ``overrides`` name.
-
-    One evaluation for each of ``beam_sizes``, of which 1 means greedy, or a single one with the model's own sampling.
-    Raises ``UsageError`` for the training split unless that is allowed.
-    """
+    """As ``evaluate_model``, for each of ``beam_sizes``, of which 1 means greedy; without any, as the model samples."""
     if not allow_training_split:
         _refuse_training_split(split, "choose --split val or test, or add --allow-training-split")
     checkpoint = load_checkpoint(path)

@@ -46,9 +46,9 @@ def evaluate(
 
     with Console(quiet) as console:
         if model is not None:
-            from captioner.loading import evaluate_model
+            from captioner.loading import evaluate_beams
 
-            evaluations = evaluate_model(model, split, overrides, console.listen, sizes, allow_training_split)
+            evaluations = evaluate_beams(model, split, overrides, console.listen, sizes, allow_training_split)
         else:
             from captioner.evaluation.files import evaluate_files
 
