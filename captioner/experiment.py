@@ -98,7 +98,8 @@ class Experiment:
 
     def validation(self, split: str) -> Validation:
         """A split, ready to be scored."""
-        return Validation(*self.pictures(split))
+        records, pictures = self.pictures(split)
+        return Validation(records, pictures, f"{Path(self.dataset.name).name}, {records[0].split}")
 
     def trainer(self, run: Path, resume: bool) -> Trainer:
         """A trainer for the folder ``run``, at the beginning or, to ``resume``, where the last run stopped.

@@ -127,10 +127,13 @@ class Captioner:
         return self._model.features(pixels.to(self.compute.device))
 
     @torch.inference_mode()
-    def caption_features(self, features: Tensor) -> list[list[Caption]]:
-        """Features (B, P, D) or pixels (B, 3, H, W) -> the captions of each picture, best first."""
+    def caption_features(self, features: Tensor, sampling: SamplingConfig | None = None) -> list[list[Caption]]:
+        """Features (B, P, D) or pixels (B, 3, H, W) -> the captions of each picture, best first.
+
+        ``sampling`` replaces the captioner's own, for this call.
+        """
         encoded = self._model.features(features.to(self.compute.device))
-        found = sample(self._model.decoder, encoded, SPECIALS, self.sampling)
+        found = sample(self._model.decoder, encoded, SPECIALS, sampling or self.sampling)
         return [[self._caption(hypothesis) for hypothesis in several] for several in found]
 
     @torch.inference_mode()

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from captioner import __version__
-from captioner.cli import caption, download, evaluate, inspect, preprocess, train, vocab
+from captioner.cli import caption, compare, download, evaluate, inspect, preprocess, train, vocab
 from captioner.cli.console import Console
 from captioner.errors import CaptionerError, Interrupted
 
@@ -42,6 +42,7 @@ for _command in (
     preprocess.preprocess,
     train.train,
     evaluate.evaluate,
+    compare.compare,
     caption.caption,
     inspect.inspect,
 ):

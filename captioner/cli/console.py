@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from captioner.errors import CaptionerError
 from captioner.events import EpochDone, Event, Note, Progress, Warned
-from captioner.files import readable_size
+from captioner.files import readable_size, write_text
 
 _PLAIN_SECONDS = 10.0  # Between two lines of progress where there is no terminal to redraw.
 
@@ -118,6 +119,10 @@ class Console:
     def json(self, value: Any) -> None:
         """A value for programs, on standard output."""
         sys.stdout.write(self.to_json(value))
+
+    def write_json(self, path: Path, value: Any) -> None:
+        """A value for programs, in a file. Raises ``StorageError``."""
+        write_text(path, self.to_json(value))
 
     def warn(self, text: str) -> None:
         """A line worth acting on."""

@@ -1,8 +1,13 @@
-"""Picture files -> tensors: the only image transform in the project, for training and captioning alike."""
+"""Picture files -> tensors: the only image transform in the project, for training and captioning alike.
+
+Thumbnails for people are read in the same way.
+"""
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,13 +28,35 @@ def load_image(source: Path | bytes | Image.Image, transform: ImageTransform) ->
 
     Upright by its EXIF orientation, first frame, transparency on white. Raises ``ImageError`` naming the reason.
     """
+    return _read(source, lambda image: _prepare(image, transform))
+
+
+def load_thumbnail(source: Path, side: int) -> bytes:
+    """A file, whole, as a JPEG for people: no side longer than ``side`` pixels. Raises ``ImageError`` as above."""
+
+    def shrink(image: Image.Image) -> bytes:
+        _check_size(image)
+        image.draft("RGB", (2 * side, 2 * side))
+        small = _on_white(ImageOps.exif_transpose(image))
+        small.thumbnail((side, side))
+        buffer = io.BytesIO()
+        Image.fromarray(np.array(small)).save(buffer, "JPEG", quality=80)  # Anew, without the file's metadata.
+        return buffer.getvalue()
+
+    return _read(source, shrink)
+
+
+_T = TypeVar("_T")
+
+
+def _read(source: Path | bytes | Image.Image, use: Callable[[Image.Image], _T]) -> _T:
     try:
         if isinstance(source, Image.Image):
-            return _prepare(source, transform)
+            return use(source)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are what counts here.
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                return _prepare(image, transform)
+                return use(image)
     except ImageError:
         raise
     except FileNotFoundError:
@@ -49,9 +76,8 @@ def load_image(source: Path | bytes | Image.Image, transform: ImageTransform) ->
 
 
 def _prepare(image: Image.Image, transform: ImageTransform) -> Tensor:
+    _check_size(image)
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"has {width * height / 1e6:.0f} megapixels; the limit is {MAX_PIXELS / 1e6:.0f}")
     # A JPEG can be decoded at half, a quarter or an eighth of its size: several times faster for camera pictures.
     scale = 2 * transform.resize / min(width, height)
     if scale < 1:
@@ -66,6 +92,12 @@ def _prepare(image: Image.Image, transform: ImageTransform) -> Tensor:
     left, top = (round((side - transform.crop) / 2.0) for side in image.size)
     image = image.crop((left, top, left + transform.crop, top + transform.crop))
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"has {width * height / 1e6:.0f} megapixels; the limit is {MAX_PIXELS / 1e6:.0f}")
 
 
 def _on_white(image: Image.Image) -> Image.Image:
