@@ -1,23 +1,17 @@
 """Picture files -> tensors: the only image transform in the project, for training and captioning alike."""
 
-import io
-import os
-import warnings
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
+from captioner.data.decoding import check_size, image_errors, on_white, open_image
+from captioner.data.threads import in_threads
 from captioner.errors import ImageError
 from captioner.transform import ImageTransform
-
-MAX_PIXELS = 100_000_000
-"""A picture with more is refused before it is decoded."""
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -27,40 +21,20 @@ def load_image(source: Path | bytes | Image.Image, transform: ImageTransform) ->
 
     Upright by its EXIF orientation, first frame, transparency on white. Raises ``ImageError`` naming the reason.
     """
-    try:
-        if isinstance(source, Image.Image):
+    if isinstance(source, Image.Image):
+        with image_errors():
+            check_size(source)
             return _prepare(source, transform)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are what counts here.
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                return _prepare(image, transform)
-    except ImageError:
-        raise
-    except FileNotFoundError:
-        raise ImageError("no such file") from None
-    except IsADirectoryError:
-        raise ImageError("is a folder") from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"has far more than {MAX_PIXELS / 1e6:.0f} megapixels, which is the limit") from None
-    except UnidentifiedImageError:
-        empty = isinstance(source, Path) and source.stat().st_size == 0
-        raise ImageError("the file is empty" if empty else "not a picture in a format that Pillow reads") from None
-    except PermissionError:
-        raise ImageError("no permission to read it") from None
-    except Exception as error:  # Pillow's decoders raise almost anything on damaged files.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageError(f"cannot be decoded: {reason}") from None
+    with open_image(source) as image:
+        return _prepare(image, transform)
 
 
 def _prepare(image: Image.Image, transform: ImageTransform) -> Tensor:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"has {width * height / 1e6:.0f} megapixels; the limit is {MAX_PIXELS / 1e6:.0f}")
     # A JPEG can be decoded at half, a quarter or an eighth of its size: several times faster for camera pictures.
-    scale = 2 * transform.resize / min(width, height)
+    scale = 2 * transform.resize / min(image.size)
     if scale < 1:
-        image.draft("RGB", (round(width * scale), round(height * scale)))
-    image = _on_white(ImageOps.exif_transpose(image))
+        image.draft("RGB", (round(image.width * scale), round(image.height * scale)))
+    image = on_white(ImageOps.exif_transpose(image))
     width, height = image.size
     scale = transform.resize / min(width, height)
     # As torchvision does it: the shorter side exactly, the longer one rounded down.
@@ -70,17 +44,6 @@ def _prepare(image: Image.Image, transform: ImageTransform) -> Tensor:
     left, top = (round((side - transform.crop) / 2.0) for side in image.size)
     image = image.crop((left, top, left + transform.crop, top + transform.crop))
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """To RGB; see-through parts become white, and 16 bits a sample become 8."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        see_through = image.convert("RGBA")
-        white = Image.new("RGBA", see_through.size, "white")
-        return Image.alpha_composite(white, see_through).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def stream_images(
@@ -97,15 +60,4 @@ def stream_images(
         except ImageError as error:
             return error
 
-    waiting: deque[Future[Tensor | ImageError]] = deque()
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1), thread_name_prefix="pictures") as pool:
-        try:
-            for source in sources:
-                waiting.append(pool.submit(attempt, source))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    return in_threads(attempt, sources, ahead)
