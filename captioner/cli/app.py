@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from captioner import __version__
-from captioner.cli import caption, evaluate, inspect, preprocess, train, vocab
+from captioner.cli import caption, evaluate, inspect, lint, preprocess, train, vocab
 from captioner.cli.console import Console
 from captioner.errors import CaptionerError, Interrupted
 
@@ -37,6 +37,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _command in (
+    lint.lint,
     vocab.vocab,
     preprocess.preprocess,
     train.train,
