@@ -135,6 +135,12 @@ class TestDuplicates:
             "1 picture in more than one split, byte for byte: 3.jpg (train) = again.jpg (val)", LEAK,
         )  # fmt: skip
 
+    def test_many_that_are_the_same(self, data: Data) -> None:
+        for number in range(4):
+            data.add(f"again{number}.jpg", (data.root / "images" / "3.jpg").read_bytes())
+        data.add("last.jpg", (data.root / "images" / "3.jpg").read_bytes(), split="val")
+        assert data.only().examples == ("3.jpg (train) = last.jpg (val) = again0.jpg (train) and 3 more",)
+
     @pytest.mark.parametrize("split", ["val", "test"])
     def test_copies_in_two_splits(self, data: Data, split: str) -> None:
         image = painted(3)

@@ -40,12 +40,17 @@ def duplicate_findings(
         yield Finding.of("same-picture-in-split", "note", within, problem, remedy)
 
 
-def _shown(group: Iterable[Entry]) -> str:
-    return " = ".join(f"{entry.name} ({entry.split or 'no split'})" for entry in group)
+def _shown(group: Sequence[Entry]) -> str:
+    """The first of each split, then others, at most three."""
+    leading = {id(entry) for entry in {entry.split: entry for entry in reversed(group)}.values()}
+    ordered = sorted(group, key=lambda entry: id(entry) not in leading)
+    names = " = ".join(f"{entry.name} ({entry.split or 'no split'})" for entry in ordered[:3])
+    return names if len(ordered) <= 3 else f"{names} and {len(ordered) - 3:,} more"
 
 
 def _copies(pictures: Sequence[tuple[Entry, PictureFacts]], listener: Listener) -> list[tuple[Entry, Entry]]:
-    rich = [(entry, fact) for entry, fact in pictures if fact.hashes is not None]
+    # One of those that are the same file, or a thousand blank forms would make a million pairs.
+    rich = list({(fact.digest, entry.split): (entry, fact) for entry, fact in pictures if fact.hashes}.values())
     splits = sorted({entry.split or "" for entry, _ in rich})
     if len(splits) < 2:
         return []
