@@ -19,7 +19,7 @@ from captioner.errors import ImageError
 from captioner.model.build import CaptionModel
 from captioner.model.encoder import Encoder
 from captioner.model.loss import smoothed_cross_entropy
-from captioner.parallel import chunked, in_order
+from captioner.parallel import chunked
 from captioner.sampling import Hypothesis, Specials, sample
 from captioner.text import detokenize
 from captioner.vocab import END, PAD, START, UNKNOWN, Vocabulary
@@ -106,12 +106,11 @@ class Captioner:
 
         What cannot be read comes as the ``ImageError`` itself, in its place.
         """
-        workers = self.compute.workers
         sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
         # Few pictures are shared out, too.
-        share = -(-len(pictures) // workers) if isinstance(pictures, Sized) else DECODE_AT_ONCE
+        share = -(-len(pictures) // self.compute.workers) if isinstance(pictures, Sized) else DECODE_AT_ONCE
         groups = chunked(sources, min(max(1, share), DECODE_AT_ONCE))
-        for group in in_order(self._caption_group, groups, workers=workers):
+        for group in self.compute.in_order(self._caption_group, groups):
             yield from group
 
     def _caption_group(self, sources: Sequence[Path | bytes | Image.Image]) -> list[Caption | ImageError]:

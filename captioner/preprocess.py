@@ -18,7 +18,7 @@ from captioner.data.images import try_image
 from captioner.errors import DatasetError, ImageError
 from captioner.events import Listener, Note, Progress, Warned
 from captioner.model.encoder import Encoder
-from captioner.parallel import chunked, in_order
+from captioner.parallel import chunked
 
 BATCH_SIZE = 32
 """Pictures at once: with more, the activations leave a CPU's cache."""
@@ -94,7 +94,7 @@ def fill_store(
     batches = chunked(todo, BATCH_SIZE)
     done, start = 0, perf_counter()
     try:
-        for readable, failed, features in in_order(compute_features, batches, workers=compute.workers):
+        for readable, failed, features in compute.in_order(compute_features, batches):
             names += readable
             unreadable += failed
             parts.append(features)

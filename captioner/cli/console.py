@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
-from rich.table import Table
+from rich.table import Column, Table
 
 from captioner.errors import CaptionerError
 from captioner.events import EpochDone, Event, Note, Progress, Warned
@@ -96,7 +96,8 @@ class Console:
             return
         plain = not any(headers)
         style = None if plain else box.SIMPLE_HEAD
-        table = Table(*headers, title=title or None, title_justify="left", show_header=not plain, box=style)
+        columns = [Column(header, overflow="fold") for header in headers]  # Or a long path would lose its end.
+        table = Table(*columns, title=title or None, title_justify="left", show_header=not plain, box=style)
         for row in texts:
             table.add_row(*row)
         self._out.print(table, markup=False)

@@ -55,7 +55,7 @@ class PictureFiles:
         """Pixels (B, 3, H, W), uint8. Raises ``DatasetError`` for a picture that cannot be read."""
         images: list[Tensor] = []
         files = (self._files[index] for index in indices)
-        loaded = in_order(partial(try_image, transform=self._transform), files, workers=torch.get_num_threads())
+        loaded = in_order(partial(try_image, transform=self._transform), files)
         for index, image in zip(indices, loaded, strict=True):
             if isinstance(image, ImageError):
                 raise DatasetError(f"{self._files[index]}: {image.problem}", "mend or remove that picture")

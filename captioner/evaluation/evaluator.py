@@ -15,7 +15,7 @@ from captioner.evaluation.metrics import Scores, score
 from captioner.evaluation.references import ImageId, References
 from captioner.events import Listener, Progress
 from captioner.model.build import CaptionModel
-from captioner.parallel import chunked, in_order
+from captioner.parallel import chunked
 from captioner.predictor import DECODE_AT_ONCE, Captioner
 from captioner.text import TOKENIZER, detokenize
 from captioner.vocab import Vocabulary
@@ -112,7 +112,7 @@ class Validation:
             return captioner.likelihood(features, encoded), found
 
         parts = chunked(range(len(self.records)), DECODE_AT_ONCE)
-        for (part_loss, part_count), found in in_order(work, parts, workers=compute.workers):
+        for (part_loss, part_count), found in compute.in_order(work, parts):
             loss, count = loss + part_loss, count + part_count
             for number, (captions, taken) in enumerate(found):
                 seconds[number] += taken / compute.workers

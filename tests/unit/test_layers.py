@@ -125,7 +125,9 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["caption", "--help"], ["--version"]], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["caption", "--help"], ["lint", "--help"], ["--version"]], ids=str
+)
 def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
     code = (
         "import sys; sys.argv = ['captioner', *sys.argv[1:]]\n"
