@@ -48,6 +48,11 @@ class Compute:
         """Threads among which independent pictures are best shared: one a core; for a GPU, enough to feed it."""
         return min(_MOST_WORKERS, torch.get_num_threads() if self.device.type == "cpu" else os.cpu_count() or 1)
 
+    @property
+    def pictures_at_once(self) -> int:
+        """For an encoder: on a CPU so few that a worker's activations stay in its core's cache."""
+        return 8 if self.device.type == "cpu" else 64
+
     def in_order(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """``parallel.in_order`` for work that computes: the workers share torch's threads.
 

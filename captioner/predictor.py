@@ -14,7 +14,7 @@ from captioner.batch import pack_captions
 from captioner.checkpoint import load_checkpoint
 from captioner.compute import Compute, Device, Precision
 from captioner.config import SamplingConfig
-from captioner.data.images import try_image
+from captioner.data.images import stack_images, try_image
 from captioner.errors import ImageError
 from captioner.model.build import CaptionModel
 from captioner.model.encoder import Encoder
@@ -25,8 +25,6 @@ from captioner.text import detokenize
 from captioner.vocab import END, PAD, START, UNKNOWN, Vocabulary
 
 SPECIALS = Specials(start=START, end=END, never=(PAD, START, UNKNOWN))
-ENCODE_AT_ONCE = 32
-"""Pictures that the encoder sees at once: with more, the activations leave a CPU's cache."""
 DECODE_AT_ONCE = 128
 """Pictures that are searched at once: each step is a matrix product over all their beams."""
 
@@ -65,7 +63,8 @@ class Captioner:
 
     def __init__(self, model: CaptionModel, vocabulary: Vocabulary, sampling: SamplingConfig, compute: Compute) -> None:
         """Take a copy of ``model``, in the precision that ``compute`` chooses."""
-        self._model = copy.deepcopy(model).to(compute.device, compute.dtype).eval()
+        decoder = copy.deepcopy(model.decoder).to(compute.device, compute.dtype).eval()
+        self._model = CaptionModel(model.encoder.for_inference(compute.device, compute.dtype), decoder)
         self.vocabulary = vocabulary
         self.sampling = sampling
         self.compute = compute
@@ -116,7 +115,7 @@ class Captioner:
     def _caption_group(self, sources: Sequence[Path | bytes | Image.Image]) -> list[Caption | ImageError]:
         images = [try_image(source, self.encoder.transform) for source in sources]
         pixels = (image for image in images if isinstance(image, Tensor))
-        features = [self.encode(torch.stack(list(part))) for part in chunked(pixels, ENCODE_AT_ONCE)]
+        features = [self.encode(stack_images(part)) for part in chunked(pixels, self.compute.pictures_at_once)]
         captions = iter(self.caption_features(torch.cat(features)) if features else [])
         return [next(captions)[0] if isinstance(image, Tensor) else image for image in images]
 

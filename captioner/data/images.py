@@ -4,7 +4,7 @@ Thumbnails for people are read in the same way.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,6 +35,11 @@ def try_image(source: Path | bytes | Image.Image, transform: ImageTransform) -> 
         return load_image(source, transform)
     except ImageError as error:
         return error
+
+
+def stack_images(images: Sequence[Tensor]) -> Tensor:
+    """Pictures (3, H, W) -> (B, 3, H, W) with the channels last in memory, as they were decoded and are convolved."""
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
 
 
 def load_thumbnail(source: Path, side: int) -> bytes:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from captioner.data.features import FeatureStore, Picture
-from captioner.data.images import try_image
+from captioner.data.images import stack_images, try_image
 from captioner.errors import DatasetError, ImageError
 from captioner.parallel import in_order
 from captioner.transform import ImageTransform
@@ -60,4 +60,4 @@ class PictureFiles:
             if isinstance(image, ImageError):
                 raise DatasetError(f"{self._files[index]}: {image.problem}", "mend or remove that picture")
             images.append(image.flip(-1) if mirrored and mirrored[len(images)] else image)
-        return torch.stack(images)
+        return stack_images(images)
