@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, Overrides, Quiet
+from captioner.cli.options import AsJson, Models, Overrides, Quiet
 from captioner.errors import UsageError
 
 
 def evaluate(
-    model: Annotated[Path | None, typer.Option("--model", "-m", help="A run's directory, or a checkpoint's.")] = None,
+    model: Models = [],  # noqa: B006 - typer copies it
     split: Annotated[str, typer.Option(help="Split of the model's data set: train, val or test.")] = "val",
     predictions: Annotated[Path | None, typer.Option(help="Score this COCO results file instead of a model.")] = None,
     references: Annotated[Path | None, typer.Option(help="COCO captions file to score --predictions against.")] = None,
@@ -26,7 +26,7 @@ def evaluate(
     Examples: captioner evaluate --model runs/flickr8k-attention --split val --set sampling.beam_size=3;
     captioner evaluate --predictions results.json --references captions_val2014.json
     """
-    if (model is None) == (predictions is None) or (predictions is None) != (references is None):
+    if bool(model) == bool(predictions) or (predictions is None) != (references is None):
         raise UsageError(
             "nothing to score, or too much",
             "give either --model (and --split), or --predictions with --references",
@@ -36,7 +36,7 @@ def evaluate(
     if per_image is not None:
         check_output(per_image)
     with Console(quiet) as console:
-        if model is not None:
+        if model:
             from captioner.loading import evaluate_model
 
             evaluation = evaluate_model(model, split, overrides, console.listen)
@@ -57,4 +57,5 @@ def evaluate(
         console.json(result)
         return
     rows = [(name, f"{value:.4f}" if isinstance(value, float) else value) for name, value in result.items()]
-    console.table(["", ""], rows, title=f"{model or predictions}, {split if model else references}")
+    title = f"{' + '.join(map(str, model))}, {split}" if model else f"{predictions}, {references}"
+    console.table(["", ""], rows, title=title)

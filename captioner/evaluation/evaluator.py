@@ -8,10 +8,10 @@ from typing import Any
 from captioner.compute import Compute
 from captioner.config import SamplingConfig
 from captioner.data.annotations import Record
-from captioner.data.pictures import Pictures
+from captioner.data.pictures import Pictures, SeveralPictures
 from captioner.evaluation.metrics import Scores, score
 from captioner.events import Listener, Progress
-from captioner.model.build import CaptionModel
+from captioner.model.ensemble import AnyModel
 from captioner.parallel import chunked, in_order
 from captioner.predictor import DECODE_AT_ONCE, Captioner
 from captioner.text import TOKENIZER, tokenize
@@ -48,14 +48,14 @@ class Evaluation:
 class Validation:
     """A split prepared for being scored many times: references tokenised, pictures at hand."""
 
-    def __init__(self, records: Sequence[Record], pictures: Pictures) -> None:
+    def __init__(self, records: Sequence[Record], pictures: Pictures | SeveralPictures) -> None:
         self.records = records
         self.pictures = pictures
         self.references = {record.image_id: [tokenize(text) for text in record.captions] for record in records}
 
     def evaluate(
         self,
-        model: CaptionModel,
+        model: AnyModel,
         vocabulary: Vocabulary,
         sampling: SamplingConfig,
         compute: Compute,
@@ -68,7 +68,7 @@ class Validation:
 
         def caption_part(part: Sequence[int]) -> tuple[list[tuple[str, ...]], tuple[float, int]]:
             features = captioner.encode(self.pictures.read(part))
-            captions = [several[0].words for several in captioner.caption_features(features)]
+            captions = [several[0].words for several in captioner.caption_features(features, numbers=part)]
             references = [self.references[self.records[index].image_id] for index in part]
             encoded = [[vocabulary.encode(one) for one in several] for several in references]
             return captions, captioner.likelihood(features, encoded)
