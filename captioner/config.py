@@ -5,7 +5,7 @@ The names are public: scripts and documentation rely on them. Reading YAML is ``
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 VERSION: Final = 1
 """Version of the configuration's meaning. A file of another version is refused, never guessed at."""
@@ -144,14 +144,47 @@ class TrainingConfig(Section):
 class SamplingConfig(Section):
     """How a caption is chosen from the model's next-word probabilities."""
 
-    method: Literal["greedy", "beam"] = "beam"
-    """`greedy` takes the likeliest word each time; `beam` keeps the `beam_size` likeliest beginnings."""
+    method: Literal["greedy", "beam", "diverse_beam", "sample"] = "beam"
+    """The likeliest word each time, the likeliest beginnings, those of groups that differ, or words drawn by chance."""
     beam_size: Positive = 5
-    """Beginnings kept for each picture by `beam`."""
+    """Beginnings kept for each picture by `beam`, and by all groups of `diverse_beam` together."""
     max_length: Positive = 20
     """Longest caption, in words."""
     length_penalty: Annotated[float, Field(ge=0)] = 1.0
-    """`beam` ranks by log-probability / length ** length_penalty: 0 favours short captions, 1 is the mean per word."""
+    """Captions rank by log-probability / length ** length_penalty: 0 favours short ones, 1 is the mean per word."""
+    beam_groups: Positive | None = None
+    """Groups of `diverse_beam`, which share its beams evenly; by default each beam is a group."""
+    diversity_strength: Annotated[float, Field(ge=0)] = 0.5
+    """What a word loses in `diverse_beam`, in log-probability, for each beam of an earlier group that has taken it."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """`sample` divides log-probabilities by this: below 1 likely words become likelier, above 1 less so."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """`sample` draws among this many likeliest words; 0: among all."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """`sample` draws among the fewest likeliest words that have this probability together."""
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
+    """Seed of `sample`. A picture's draws depend on it and on the picture's number only."""
+    min_length: Annotated[int, Field(ge=0)] = 0
+    """Shortest caption, in words."""
+    no_repeat_ngram: Annotated[int, Field(ge=0)] = 0
+    """No caption has the same so many words in a row twice; 0: it may."""
+    banned_words: list[str] = []
+    """Words of the vocabulary that no caption has."""
+    bad_endings: Literal["allow", "forbid"] = "allow"
+    """Whether a caption may end in a word such as `a`, `of` or `with`."""
+
+    @property
+    def groups(self) -> int:
+        """Groups that the beams are shared among; one is plain beam search."""
+        return (self.beam_groups or self.beam_size) if self.method == "diverse_beam" else 1
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "SamplingConfig":
+        if self.beam_size % self.groups:
+            raise ValueError(f"beam_size {self.beam_size} cannot be shared evenly among beam_groups {self.groups}")
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
+        return self
 
 
 class Config(Section):

@@ -137,6 +137,8 @@ class _Source:
             return f"{where}: unknown key '{name}'{nearest(path[-1], known) or ' (known: ' + ', '.join(known) + ')'}"
         if detail["type"] == "missing":
             return f"{where}: '{name}' is missing"
+        if detail["type"] == "value_error":  # Values that do not go together; the section says which.
+            return f"{where}: {name}: {detail['ctx']['error']}"
         given = detail["input"]
         message = detail["msg"].replace("Input should be", "expected").replace("a valid ", "a ")
         message = message.replace("a integer", "an integer")

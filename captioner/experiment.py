@@ -12,6 +12,7 @@ from captioner.checkpoint import load_checkpoint
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.configfile import dump_config
+from captioner.constraints import rules_of
 from captioner.data.annotations import Dataset, Record, load_dataset
 from captioner.data.batches import Batches
 from captioner.data.features import FeatureStore, Picture
@@ -119,6 +120,7 @@ class Experiment:
             model = self._new_model()
             write_text(run / "vocabulary.json", self.vocabulary.to_json())
             write_text(run / "config.yaml", dump_config(self.config))
+        rules_of(self.vocabulary, self.config.sampling)  # Wrong ones are refused now, not after the first epoch.
         records, pictures = self.pictures("train")
         captions = [
             [self.vocabulary.encode(words) for words in self.training_captions[record.image_id]] for record in records

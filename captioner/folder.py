@@ -52,16 +52,22 @@ def expand_inputs(inputs: Sequence[str], recursive: bool = False) -> list[Path]:
     return files
 
 
-def caption_files(captioner: Captioner, files: Sequence[Path], listener: Listener, full_stop: bool) -> Iterator[Row]:
-    """A row for each file, in order; one that cannot be read has an error instead of a caption."""
-    for number, (file, result) in enumerate(zip(files, captioner.stream(files), strict=True), start=1):
+def caption_files(
+    captioner: Captioner, files: Sequence[Path], listener: Listener, full_stop: bool, number: int = 1
+) -> Iterator[Row]:
+    """At most ``number`` rows for each file, best first, files in order.
+
+    One that cannot be read has one row, with an error instead of a caption.
+    """
+    for done, (file, result) in enumerate(zip(files, captioner.captions(files, number), strict=True), start=1):
         if isinstance(result, ImageError):
             yield Row(str(file), error=result.problem)
         else:
-            yield Row(
-                str(file),
-                detokenize(result.words, full_stop=full_stop),
-                round(result.log_prob, 4),
-                round(result.confidence, 4),
-            )
-        listener(Progress("captioning", number, len(files), "pictures"))
+            for caption in result:
+                yield Row(
+                    str(file),
+                    detokenize(caption.words, full_stop=full_stop),
+                    round(caption.log_prob, 4),
+                    round(caption.confidence, 4),
+                )
+        listener(Progress("captioning", done, len(files), "pictures"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import Model, Overrides, Quiet
+from captioner.cli.options import Models, Overrides, Quiet
 
 if TYPE_CHECKING:
     from captioner.folder import Row
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 def caption(
     inputs: Annotated[list[str], typer.Argument(help="Picture files, folders, or patterns such as 'photos/*.jpg'.")],
-    model: Model,
+    model: Models,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write rows to this .json, .jsonl or .csv file.")
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders.")] = False,
     full_stop: Annotated[bool, typer.Option("--full-stop", help="End each caption with a full stop.")] = False,
+    num_captions: Annotated[int, typer.Option(min=1, metavar="N", help="Rows for each picture, best first.")] = 1,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:
@@ -45,7 +46,8 @@ def caption(
 
     with Console(quiet) as console:
         files = expand_inputs(inputs, recursive)
-        rows = counted(caption_files(load_captioner(model, overrides), files, console.listen, full_stop))
+        captioner = load_captioner(model, overrides)
+        rows = counted(caption_files(captioner, files, console.listen, full_stop, num_captions))
         if output is not None:
             write_rows(output, (row.to_json() for row in rows))
             console.done(f"captioned {len(files) - failed:,} of {len(files):,} pictures into {output}")

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, Overrides, Quiet
+from captioner.cli.options import AsJson, Models, Overrides, Quiet
 from captioner.errors import UsageError
 
 
 def evaluate(
-    model: Annotated[Path | None, typer.Option("--model", "-m", help="A run's directory, or a checkpoint's.")] = None,
+    model: Models = [],  # noqa: B006 - typer copies it
     split: Annotated[str, typer.Option(help="Split of the model's data set: val or test.")] = "val",
     predictions: Annotated[Path | None, typer.Option(help="Score this COCO results file instead of a model.")] = None,
     references: Annotated[Path | None, typer.Option(help="COCO captions file to score --predictions against.")] = None,
@@ -30,13 +30,13 @@ def evaluate(
     Examples: captioner evaluate --model runs/flickr8k-attention --beam-sizes 1,3,5;
     captioner evaluate --predictions results.json --references captions_val2014.json
     """
-    if (model is None) == (predictions is None) or (predictions is None) != (references is None):
+    if bool(model) == bool(predictions) or (predictions is None) != (references is None):
         raise UsageError(
             "nothing to score, or too much",
             "give either --model (and --split), or --predictions with --references",
         )
     sizes = _sizes(beam_sizes)
-    if sizes and (model is None or per_image is not None):
+    if sizes and (not model or per_image is not None):
         raise UsageError("--beam-sizes needs --model, and has no --per-image", "leave out one of them")
     if per_image is not None:
         from captioner.rows import check_output, write_rows
@@ -45,7 +45,7 @@ def evaluate(
     from captioner.evaluation import tables
 
     with Console(quiet) as console:
-        if model is not None:
+        if model:
             from captioner.loading import evaluate_beams
 
             evaluations = evaluate_beams(model, split, overrides, console.listen, sizes, allow_training_split)
@@ -62,7 +62,7 @@ def evaluate(
             console.write_json(output, result)
         if per_image is not None:
             write_rows(per_image, evaluations[0].image_rows())
-    title = f"{model or predictions}, {split if model else references}"
+    title = f"{' + '.join(map(str, model))}, {split}" if model else f"{predictions}, {references}"
     if as_json:
         console.json(result)
     elif sizes:

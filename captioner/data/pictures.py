@@ -61,3 +61,14 @@ class PictureFiles:
                 raise DatasetError(f"{self._files[index]}: {image.problem}", "mend or remove that picture")
             images.append(image.flip(-1) if mirrored and mirrored[len(images)] else image)
         return stack_images(images)
+
+
+class SeveralPictures:
+    """The same pictures, once for each model of an ensemble."""
+
+    def __init__(self, members: Sequence[Pictures]) -> None:
+        self._members = members
+
+    def read(self, indices: Sequence[int]) -> tuple[Tensor, ...]:
+        """What each member reads."""
+        return tuple(member.read(indices) for member in self._members)

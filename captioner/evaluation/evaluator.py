@@ -9,12 +9,12 @@ from typing import Any
 from captioner.compute import Compute
 from captioner.config import SamplingConfig
 from captioner.data.annotations import Record
-from captioner.data.pictures import Pictures
+from captioner.data.pictures import Pictures, SeveralPictures
 from captioner.evaluation.diversity import Diversity, measure
 from captioner.evaluation.metrics import Scores, score
 from captioner.evaluation.references import ImageId, References
 from captioner.events import Listener, Progress
-from captioner.model.build import CaptionModel
+from captioner.model.ensemble import AnyModel
 from captioner.parallel import chunked
 from captioner.predictor import DECODE_AT_ONCE, Captioner
 from captioner.text import TOKENIZER, detokenize
@@ -65,7 +65,7 @@ class Validation:
     def __init__(
         self,
         records: Sequence[Record],
-        pictures: Pictures,
+        pictures: Pictures | SeveralPictures,
         name: str = "",
         training_captions: Collection[tuple[str, ...]] | None = None,
     ) -> None:
@@ -77,7 +77,7 @@ class Validation:
 
     def evaluate(
         self,
-        model: CaptionModel,
+        model: AnyModel,
         vocabulary: Vocabulary,
         sampling: SamplingConfig,
         compute: Compute,
@@ -88,7 +88,7 @@ class Validation:
 
     def evaluate_samplings(
         self,
-        model: CaptionModel,
+        model: AnyModel,
         vocabulary: Vocabulary,
         samplings: Sequence[SamplingConfig],
         compute: Compute,
@@ -107,7 +107,9 @@ class Validation:
             found = []
             for sampling in samplings:
                 start = perf_counter()
-                captions = [several[0].words for several in captioner.caption_features(features, sampling)]
+                captions = [
+                    several[0].words for several in captioner.caption_features(features, sampling, numbers=part)
+                ]
                 found.append((captions, perf_counter() - start))
             return captioner.likelihood(features, encoded), found
 

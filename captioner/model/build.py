@@ -1,10 +1,15 @@
 """The one registry: configuration -> encoder and decoder."""
 
+import copy
+
+import torch
 from torch import Tensor, nn
 
+from captioner.batch import Batch
 from captioner.config import DecoderConfig, EncoderConfig
 from captioner.model.decoder import Decoder
 from captioner.model.encoder import Encoder
+from captioner.model.loss import target_log_probs
 from captioner.model.show_attend_tell import ShowAttendTell
 from captioner.model.show_tell import ShowTell
 
@@ -17,12 +22,27 @@ class CaptionModel(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
 
+    @property
+    def encoders(self) -> tuple[Encoder, ...]:
+        """The one; an ensemble has more."""
+        return (self.encoder,)
+
     def features(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, H, W), uint8, or features (B, P, D) as stored -> features in the computing precision."""
         if images.dim() == 4:
             features: Tensor = self.encoder(images)
             return features
         return images.to(self.decoder.dtype)
+
+    def for_inference(self, device: torch.device, dtype: torch.dtype) -> "CaptionModel":
+        """A copy that is faster and cannot be trained."""
+        decoder = copy.deepcopy(self.decoder).to(device, dtype).eval()
+        return CaptionModel(self.encoder.for_inference(device, dtype), decoder)
+
+    def target_log_probs(self, features: Tensor, batch: Batch) -> Tensor:
+        """The log-probability of each of the batch's targets (M,), teacher-forced, in float32 after the decoder."""
+        hidden = self.decoder(features, batch).hidden
+        return target_log_probs(hidden, self.decoder.output_weight, self.decoder.output_bias, batch.targets)
 
 
 def build_encoder(config: EncoderConfig) -> Encoder:

@@ -18,7 +18,7 @@ def main() -> None:
     """Print three rounds of both rates and their ratio, beam 3."""
     run, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     files, kind = pictures(count)
-    captioner = load_captioner(run, ["sampling.method=beam", "sampling.beam_size=3"])
+    captioner = load_captioner([run], ["sampling.method=beam", "sampling.beam_size=3"])
     alone = Alone(load_checkpoint(run).model.encoder, files, captioner.compute)
     print(f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam 3, {captioner.compute.precision}")
     list(caption_files(captioner, files[:128], ignore, full_stop=False))

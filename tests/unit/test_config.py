@@ -102,6 +102,18 @@ def test_all_mistakes_come_at_once() -> None:
     assert remedy == "mend my.yaml or the --set values, and try again"
 
 
+def test_values_that_do_not_go_together() -> None:
+    text = DATASET + "sampling:\n  method: diverse_beam\n  beam_size: 6\n  beam_groups: 4\n"
+    assert refusal(text)[0] == ["my.yaml:4: sampling: beam_size 6 cannot be shared evenly among beam_groups 4"]
+    assert refusal(DATASET, "sampling.min_length=21")[0] == ["my.yaml: sampling: min_length 21 is above max_length 20"]
+
+
+def test_each_beam_is_a_group_unless_said_otherwise() -> None:
+    assert parsed(DATASET, "sampling.method=diverse_beam").sampling.groups == 5
+    assert parsed(DATASET, "sampling.method=diverse_beam", "sampling.beam_groups=1").sampling.groups == 1
+    assert parsed(DATASET, "sampling.method=beam", "sampling.beam_groups=2").sampling.groups == 1
+
+
 def test_overrides_replace_and_add_values() -> None:
     config = parsed(
         DATASET + "training:\n  epochs: 5\n",

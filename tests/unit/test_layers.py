@@ -14,7 +14,17 @@ LAYERS = {
     0: {"captioner", "errors", "config", "configfile", "text", "vocab", "transform"}
     | {"files", "events", "memory", "compute", "parallel", "batch"},
     1: {"data", "model", "sampling"},
-    2: {"checkpoint", "checkpoint_index", "predictor", "description", "preprocess", "folder", "rows", "loading"}
+    2: {
+        "checkpoint",
+        "checkpoint_index",
+        "constraints",
+        "predictor",
+        "description",
+        "preprocess",
+        "folder",
+        "rows",
+        "loading",
+    }
     | {"experiment", "training", "evaluation"},
     3: {"server"},
     4: {"cli", "__main__"},

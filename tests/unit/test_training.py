@@ -312,7 +312,7 @@ def test_the_average_is_what_is_validated_and_kept(tiny_file: Path, tmp_path: Pa
     config = config_of(tiny_file, "training.average_decay=0.9", "training.epochs=1")
     trainer_of(config, tmp_path).fit()
     (row,) = log_of(tmp_path)
-    scored = evaluate_model(tmp_path / "best", "val", [], ignore)
+    scored = evaluate_model([tmp_path / "best"], "val", [], ignore)
     assert scored.perplexity == pytest.approx(row["val_perplexity"], rel=1e-5)
     best, last = (load_checkpoint(tmp_path / name).model.decoder.state_dict() for name in ("best", "last"))
     assert not torch.equal(best["embedding.weight"], last["embedding.weight"])
