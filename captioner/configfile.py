@@ -139,7 +139,7 @@ class _Source:
             return f"{where}: '{name}' is missing"
         given = detail["input"]
         message = detail["msg"].replace("Input should be", "expected").replace("a valid ", "a ")
-        message = message.replace("a integer", "an integer")
+        message = message.replace("a integer", "an integer").removeprefix("Value error, ")
         if detail["type"] in ("model_type", "dict_type"):
             message = "expected keys and values below it"
         hint = ""

@@ -29,7 +29,17 @@ def make_batch(rng: random.Random) -> Batch:
 def forward_operations(config: DecoderConfig, batch: Batch) -> float:
     """Multiplications and additions of one forward pass's matrix products; only words that are there count."""
     words, hidden, embedding = batch.words, config.hidden_size, config.embedding_size
-    operations = words * embedding * VOCABULARY + words * embedding * 4 * hidden
+    operations = words * embedding * VOCABULARY
+    if config.type == "transformer":
+        # A word, in each layer: its query, key and value and the output of self-attention, the same without key and
+        # value for cross-attention, and both attentions' comparisons and weighted sums. It sees the words before it
+        # and itself; steps are numbered from 0.
+        seen = sum((step + 1) * count for step, count in enumerate(batch.active)) * words / sum(batch.active)
+        inner = 2 * hidden * config.inner_size
+        a_layer = words * ((3 + 1 + 1 + 1) * hidden * hidden + inner + 2 * POSITIONS * hidden) + seen * 2 * hidden
+        an_image = POSITIONS * (FEATURE_SIZE * hidden + config.layers * 2 * hidden * hidden)
+        return 2.0 * (operations + config.layers * a_layer + IMAGES * an_image)
+    operations += words * embedding * 4 * hidden
     if config.type == "lstm":
         return 2.0 * (operations + words * hidden * 4 * hidden + IMAGES * FEATURE_SIZE * embedding)
     attention = config.attention_size
@@ -50,7 +60,10 @@ def main() -> None:
         DecoderConfig(type="lstm"),
         DecoderConfig(type="attention"),
         DecoderConfig(type="attention", attention_size=256),
+        DecoderConfig(type="transformer", layers=3),
     ):
+        size = {"attention": f" {config.attention_size}", "transformer": f", {config.layers} layers"}
+        name = config.type + size.get(config.type, "")
         model = CaptionModel(encoder, build_decoder(config, FEATURE_SIZE, VOCABULARY)).to(compute.device)
         model.train()
         whole = Config(dataset=DatasetConfig(format="shapes", root=""), decoder=config)
@@ -65,7 +78,7 @@ def main() -> None:
             operations = 3 * sum(forward_operations(config, batch) for batch in batches)
             captions = sum(len(batch.image_of) for batch in batches)
             print(
-                f"{config.type:9} attention_size {config.attention_size}: {captions / taken:5.0f} captions/s, "
+                f"{name}: {captions / taken:5.0f} captions/s, "
                 f"{operations / taken / 1e9:4.0f} of {rate / 1e9:.0f} GFLOP/s = {operations / taken / rate:.2f}"
             )
 
