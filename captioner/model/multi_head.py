@@ -38,7 +38,7 @@ class Layout:
         """(M, X) -> (R, T, X), zeros where nothing stands."""
         if self.places is not None:
             empty = packed.new_zeros(self.rows * self.steps, packed.shape[-1])
-            packed = empty.index_copy(0, self.places, packed)
+            packed = empty.index_copy_(0, self.places, packed)
         return packed.view(self.rows, self.steps, -1)
 
     def pick_up(self, laid_out: Tensor) -> Tensor:
@@ -64,7 +64,8 @@ class SelfAttention(nn.Module):
 
         ``causal``: nothing that comes later in the row is seen.
         """
-        queries, keys, values = _split(layout.lay_out(self.project(self.norm(x))), 3, self.heads)
+        projected = layout.lay_out(_to_compare(self.project(self.norm(x))))
+        queries, keys, values = _split(projected, 3, self.heads)
         if past is not None:
             keys, values = torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
         seen = layout.pick_up(_attend(queries, keys, values, causal))
@@ -84,14 +85,14 @@ class CrossAttention(nn.Module):
 
     def remember(self, grid: Tensor) -> Remembered:
         """Pictures' positions (B, P, H) -> their keys and values."""
-        keys, values = _split(self.look(grid), 2, self.heads)
+        keys, values = _split(_to_compare(self.look(grid)), 2, self.heads)
         return keys, values
 
     def forward(self, x: Tensor, layout: Layout, picture: Remembered) -> Tensor:
         """x (M, H), and what ``remember`` gave -> what to add to x."""
         keys, values = picture
-        of_pictures = layout.lay_out(self.query(self.norm(x))).view(len(keys), -1, x.shape[-1])  # (B, K * T, H)
-        (queries,) = _split(of_pictures, 1, self.heads)
+        projected = layout.lay_out(_to_compare(self.query(self.norm(x))))
+        (queries,) = _split(projected.view(len(keys), -1, x.shape[-1]), 1, self.heads)  # Of K * T words a picture.
         output: Tensor = self.output(layout.pick_up(_attend(queries, keys, values, causal=False)))
         return output
 
@@ -111,16 +112,19 @@ def linear(inputs: int, outputs: int, gain: float = 1.0) -> nn.Linear:
     return layer
 
 
+def _to_compare(projected: Tensor) -> Tensor:
+    """In float32 where it is to be learned from on a CPU: attention's backward pass in bfloat16 is far slower there."""
+    return projected.float() if projected.requires_grad and projected.device.type == "cpu" else projected
+
+
 def _split(projected: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
     """(R, T, parts * H) -> for each part (R, heads, T, H / heads)."""
-    return projected.view(*projected.shape[:2], parts, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+    rows, steps, _ = projected.shape
+    return tuple(part.view(rows, steps, heads, -1).transpose(1, 2) for part in projected.chunk(parts, dim=-1))
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, causal: bool) -> Tensor:
     """Queries (R, heads, T, d), keys and values (R, heads, places, d) -> (R, T, heads * d)."""
-    if queries.requires_grad and queries.device.type == "cpu":
-        # There torch's backward pass in bfloat16 takes four times as long as in float32.
-        queries, keys, values = queries.float(), keys.float(), values.float()
     with torch.autocast(queries.device.type, enabled=False):
         seen = F.scaled_dot_product_attention(queries, keys, values, is_causal=causal)
     return seen.transpose(1, 2).flatten(2)

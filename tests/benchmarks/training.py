@@ -5,7 +5,7 @@ import random
 import torch
 from machine import matrix_rate, seconds
 
-from captioner.batch import Batch, pack_captions
+from captioner.batch import PAD, Batch, pack_captions
 from captioner.compute import Compute
 from captioner.config import Config, DatasetConfig, DecoderConfig
 from captioner.model.build import CaptionModel, build_decoder
@@ -31,14 +31,12 @@ def forward_operations(config: DecoderConfig, batch: Batch) -> float:
     words, hidden, embedding = batch.words, config.hidden_size, config.embedding_size
     operations = words * embedding * VOCABULARY
     if config.type == "transformer":
-        # A word, in each layer: its query, key and value and the output of self-attention, the same without key and
-        # value for cross-attention, and both attentions' comparisons and weighted sums. It sees the words before it
-        # and itself; steps are numbered from 0.
-        seen = sum((step + 1) * count for step, count in enumerate(batch.active)) * words / sum(batch.active)
-        inner = 2 * hidden * config.inner_size
-        a_layer = words * ((3 + 1 + 1 + 1) * hidden * hidden + inner + 2 * POSITIONS * hidden) + seen * 2 * hidden
+        # Query, key, value and output of self-attention, query and output of cross-attention, feed-forward network.
+        a_word = (4 + 2) * hidden * hidden + 2 * hidden * config.inner_size
+        # Comparisons and weighted sums: over the words so far, itself included, and over the picture.
+        looks = int((batch.steps + 1)[batch.targets != PAD].sum()) + words * POSITIONS
         an_image = POSITIONS * (FEATURE_SIZE * hidden + config.layers * 2 * hidden * hidden)
-        return 2.0 * (operations + config.layers * a_layer + IMAGES * an_image)
+        return 2.0 * (operations + config.layers * (words * a_word + looks * 2 * hidden) + IMAGES * an_image)
     operations += words * embedding * 4 * hidden
     if config.type == "lstm":
         return 2.0 * (operations + words * hidden * 4 * hidden + IMAGES * FEATURE_SIZE * embedding)
