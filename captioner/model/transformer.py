@@ -57,9 +57,9 @@ class Transformer(Decoder):
         tie_embeddings: bool,
     ) -> None:
         super().__init__(vocabulary_size, embedding_size, dropout, tie_embeddings)
-        same = embedding_size == hidden_size
         # Normalised, words are as large as what is added to them, however large their vectors are.
         self.word_norm = nn.LayerNorm(embedding_size)
+        same = embedding_size == hidden_size
         self.from_embedding = nn.Identity() if same else linear(embedding_size, hidden_size)
         self.position = nn.Embedding(_POSITIONS, hidden_size)
         nn.init.normal_(self.position.weight, std=0.1)
@@ -70,7 +70,9 @@ class Transformer(Decoder):
             Layer(hidden_size, heads, feed_forward_size, self.dropout, gain) for _ in range(layers)
         )
         self.norm = nn.LayerNorm(hidden_size)
-        self.to_embedding = nn.Identity() if same else linear(hidden_size, embedding_size)
+        # Even where sizes agree: a word's own vector runs through all layers, and with tied embeddings it would at
+        # first make each word its own likeliest successor, which took many epochs to unlearn.
+        self.to_embedding = linear(hidden_size, embedding_size)
 
     def forward(self, features: Tensor, batch: Batch) -> Decoded:
         """Teacher forcing: all words at once. Only around attention are they unpacked."""

@@ -36,6 +36,7 @@ def forward_operations(config: DecoderConfig, batch: Batch) -> float:
         # Comparisons and weighted sums: over the words so far, itself included, and over the picture.
         looks = int((batch.steps + 1)[batch.targets != PAD].sum()) + words * POSITIONS
         an_image = POSITIONS * (FEATURE_SIZE * hidden + config.layers * 2 * hidden * hidden)
+        operations += words * hidden * embedding
         return 2.0 * (operations + config.layers * (words * a_word + looks * 2 * hidden) + IMAGES * an_image)
     operations += words * embedding * 4 * hidden
     if config.type == "lstm":

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from transition_decoder import SPECIALS
 
 from captioner.batch import PAD, pack_captions
+from captioner.config import DecoderConfig
+from captioner.model.build import build_decoder
 from captioner.model.decoder import Decoder
 from captioner.model.multi_head import CrossAttention, FeedForward, SelfAttention
 from captioner.model.refiner import GridRefiner
@@ -182,15 +184,15 @@ def test_captions_longer_than_the_positions_still_work() -> None:
             torch.testing.assert_close(scores[0], forced[step], rtol=0, atol=1e-4)
 
 
-def test_it_begins_with_scores_of_about_one() -> None:
-    """A loss near ln V in the first step, whatever the number of layers."""
-    from captioner.config import DecoderConfig
-    from captioner.model.build import build_decoder
-
-    for layers in (1, 6):
-        torch.manual_seed(0)
-        config = DecoderConfig(type="transformer", layers=layers, hidden_size=64, embedding_size=64, heads=4)
-        decoder = build_decoder(config, 6, 500).eval()
-        with torch.no_grad():
-            scores = decoder.logits(decoder(features(), batch_of()).hidden)
-        assert 0.5 < scores.std() < 1.5
+@pytest.mark.parametrize("layers", [1, 6])
+@pytest.mark.parametrize("embedding", [48, 64])
+def test_it_begins_without_an_opinion(layers: int, embedding: int) -> None:
+    """Scores of about one, whatever the number of layers, and none the higher for the word before."""
+    torch.manual_seed(0)
+    config = DecoderConfig(type="transformer", layers=layers, hidden_size=64, embedding_size=embedding, heads=4)
+    decoder = build_decoder(config, 6, 500).eval()
+    batch = pack_captions(features(3), [[torch.randint(4, 500, (30,)).tolist()]] * 3, start=1, end=2)
+    with torch.no_grad():
+        scores = decoder.logits(decoder(features(3), batch).hidden)
+    assert 0.5 < scores.std() < 1.5
+    assert scores.gather(1, batch.inputs.unsqueeze(1)).mean().abs() < 0.5
