@@ -17,6 +17,7 @@ from captioner.data.annotations import Dataset, Record, load_dataset
 from captioner.data.batches import Batches
 from captioner.data.features import FeatureStore, Picture
 from captioner.data.pictures import PictureFiles, Pictures, StoredPictures
+from captioner.data.word_vectors import load_word_vectors
 from captioner.errors import UsageError
 from captioner.evaluation.evaluator import Validation
 from captioner.events import Listener, Note, Warned
@@ -147,7 +148,13 @@ class Experiment:
         encoder = self.encoder
         torch.manual_seed(self.config.training.seed)
         _, feature_size = encoder.feature_shape()
-        return CaptionModel(encoder, build_decoder(self.config.decoder, feature_size, len(self.vocabulary)))
+        settings, seed = self.config.decoder, self.config.training.seed
+        decoder = build_decoder(settings, feature_size, len(self.vocabulary))
+        if settings.word_vectors is not None:
+            size = settings.embedding_size
+            vectors = load_word_vectors(settings.word_vectors, self.vocabulary, size, seed, self.listener)
+            decoder.set_word_vectors(vectors)
+        return CaptionModel(encoder, decoder)
 
     def _provenance(self) -> dict[str, Any]:
         return {
@@ -179,5 +186,6 @@ _MAY_CHANGE = {
     ("dataset", "images"),
     ("features", "path"),
     ("encoder", "weights"),
+    ("decoder", "word_vectors"),
     ("training", "device"),
 }

@@ -10,8 +10,10 @@ from captioner.config import DecoderConfig, EncoderConfig
 from captioner.model.decoder import Decoder
 from captioner.model.encoder import Encoder
 from captioner.model.loss import target_log_probs
+from captioner.model.refiner import GridRefiner
 from captioner.model.show_attend_tell import ShowAttendTell
 from captioner.model.show_tell import ShowTell
+from captioner.model.transformer import Transformer
 
 
 class CaptionModel(nn.Module):
@@ -58,6 +60,23 @@ def build_encoder(config: EncoderConfig) -> Encoder:
 
 def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
     """The decoder as configured, for features of size D = ``feature_size`` and V = ``vocabulary_size`` words."""
+    if not config.refiner_layers:
+        decoder = _unrefined(config, feature_size, vocabulary_size)
+    else:
+        decoder = _unrefined(config, config.hidden_size, vocabulary_size)
+        decoder.refiner = GridRefiner(
+            feature_size,
+            config.hidden_size,
+            layers=config.refiner_layers,
+            heads=config.heads,
+            feed_forward_size=config.inner_size,
+            dropout=config.dropout,
+        )
+    decoder.embedding.weight.requires_grad_(config.tune_word_vectors)
+    return decoder
+
+
+def _unrefined(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
     if config.type == "lstm":
         return ShowTell(
             feature_size,
@@ -67,7 +86,19 @@ def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int
             layers=config.layers,
             conditioning=config.conditioning,
             dropout=config.dropout,
-            tie_embeddings=config.tie_embeddings,
+            tie_embeddings=config.tied,
+        )
+    if config.type == "transformer":
+        return Transformer(
+            feature_size,
+            vocabulary_size,
+            embedding_size=config.embedding_size,
+            hidden_size=config.hidden_size,
+            layers=config.layers,
+            heads=config.heads,
+            feed_forward_size=config.inner_size,
+            dropout=config.dropout,
+            tie_embeddings=config.tied,
         )
     return ShowAttendTell(
         feature_size,
@@ -76,5 +107,5 @@ def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int
         hidden_size=config.hidden_size,
         attention_size=config.attention_size,
         dropout=config.dropout,
-        tie_embeddings=config.tie_embeddings,
+        tie_embeddings=config.tied,
     )

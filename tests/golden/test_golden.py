@@ -18,10 +18,10 @@ from decoder_cases import KINDS, batch_of, build, features
 from captioner.config import SamplingConfig
 from captioner.model.encoder import Encoder
 from captioner.model.loss import smoothed_cross_entropy
-from captioner.sampling import Specials, sample
+from captioner.sampling import Rules, sample
 
 FILE = Path(__file__).with_name("tiny.json")
-SPECIALS = Specials(start=1, end=2, never=(0, 1, 3))
+RULES = Rules(start=1, end=2, max_length=8, never=(0, 1, 3))
 
 
 @torch.no_grad()
@@ -32,7 +32,7 @@ def decoder_values(kind: str) -> dict[str, Any]:
     captions = {}
     for method in ("greedy", "beam"):
         config = SamplingConfig(method=method, beam_size=3, max_length=8)
-        found = sample(decoder, features(), SPECIALS, config)
+        found = sample(decoder, features(), RULES, config, captions=3 if method == "beam" else 1)
         captions[method] = [[list(one.words), one.log_prob] for several in found for one in several]
     return {
         "logits": decoder.logits(hidden)[:3].flatten().tolist(),
