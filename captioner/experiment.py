@@ -16,9 +16,10 @@ from captioner.constraints import rules_of
 from captioner.data.annotations import Dataset, Record, load_dataset
 from captioner.data.batches import Batches
 from captioner.data.features import FeatureStore, Picture
+from captioner.data.formats.reading import counted, named
 from captioner.data.pictures import PictureFiles, Pictures, StoredPictures
 from captioner.data.word_vectors import load_word_vectors
-from captioner.errors import UsageError
+from captioner.errors import DatasetError, UsageError
 from captioner.evaluation.evaluator import Validation
 from captioner.events import Listener, Note, Warned
 from captioner.files import write_text
@@ -53,8 +54,16 @@ class Experiment:
 
     @cached_property
     def training_captions(self) -> dict[int | str, list[list[str]]]:
-        """The words of each training picture's captions, by its id."""
-        return {record.image_id: [tokenize(text) for text in record.captions] for record in self.dataset.split("train")}
+        """The words of each training picture's captions, by its id. Raises ``DatasetError`` for one without words."""
+        records = self.dataset.split("train")
+        captions = {record.image_id: [tokenize(text) for text in record.captions] for record in records}
+        wordless = [record.file.name for record in records if not all(captions[record.image_id])]
+        if wordless:
+            raise DatasetError(
+                f"{counted(len(wordless), 'training picture')} with a caption that has no word: {named(wordless)}",
+                "write or delete it: the model would learn to say nothing",
+            )
+        return captions
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

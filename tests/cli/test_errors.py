@@ -86,6 +86,17 @@ def test_photos_missing_for_some_captions(cli: Any, config: Path, flickr: Path) 
     assert "warning: 2 pictures missing on the disk, left out: b.jpg, d.jpg" in allowed.err.splitlines()
 
 
+def test_a_caption_without_words(cli: Any, config: Path, flickr: Path) -> None:
+    file = flickr / "Flickr8k.token.txt"
+    file.write_text(file.read_text() + "".join(f"{name}.jpg#2\t...\n" for name in "abcd"))
+    assert_refused(
+        cli("vocab", "--config", config, "--set", "dataset.val_fraction=0.25", "--set", "dataset.test_fraction=0"),
+        1,
+        "3 training pictures with a caption that has no word: b.jpg, c.jpg, d.jpg",
+        "write or delete it: the model would learn to say nothing",
+    )
+
+
 def test_an_unknown_backbone(cli: Any, config: Path) -> None:
     assert_refused(
         cli("preprocess", "--config", config, "--set", "encoder.backbone=resnet5"),
