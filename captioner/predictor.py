@@ -1,20 +1,22 @@
 """The sole inference path: pictures -> encoder -> features -> decoder and sampler -> vocabulary -> captions."""
 
 import copy
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from captioner.batch import pack_captions
 from captioner.checkpoint import load_checkpoint
 from captioner.compute import Compute, Device, Precision
 from captioner.config import SamplingConfig
-from captioner.data.images import try_image
+from captioner.data.images import Source, try_image
 from captioner.errors import ImageError
 from captioner.model.build import CaptionModel
 from captioner.model.encoder import Encoder
@@ -30,7 +32,8 @@ ENCODE_AT_ONCE = 32
 DECODE_AT_ONCE = 128
 """Pictures that are searched at once: each step is a matrix product over all their beams."""
 
-Picture = Path | str | bytes | Image.Image
+Picture = Source | str
+"""A file's path, its bytes, a PIL image, a NumPy array (H, W, 3) or a tensor (3, H, W), both uint8 RGB."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,27 @@ class Captioner:
         """In the precision that captioning uses; its ``transform`` says what is done to a picture first."""
         return self._model.encoder
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Differs with whatever a caption depends on beside the picture: model, words, sampling, precision."""
+        model = self._model
+        settings = {
+            "layers": repr(model),
+            "decoder": {name: value for name, value in vars(model.decoder).items() if isinstance(value, str | int)},
+            "grid": self.encoder.grid,
+            "transform": self.encoder.transform.to_json(),
+            "vocabulary": self.vocabulary.fingerprint,
+            "sampling": self.sampling.model_dump(),
+            "compute": [self.compute.device.type, self.compute.precision],
+        }
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for name, tensor in sorted(model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.float().contiguous().cpu().numpy().data)
+        return digest.hexdigest()[:16]
+
     def caption(self, pictures: Sequence[Picture]) -> list[Caption]:
-        """Caption files, their bytes or PIL images, in order. Raises ``ImageError`` at one that cannot be read."""
+        """Caption pictures of any kind, in order. Raises ``ImageError`` at the first one that cannot be read."""
         captions = []
         for result in self.stream(pictures):
             if isinstance(result, ImageError):
@@ -102,10 +124,12 @@ class Captioner:
         return captions
 
     def stream(self, pictures: Iterable[Picture]) -> Iterator[Caption | ImageError]:
-        """Caption any number of pictures in order, in flat memory.
+        """Caption any number of pictures in order, in flat memory; an iterator is read only some groups ahead.
 
         What cannot be read comes as the ``ImageError`` itself, in its place.
         """
+        if isinstance(pictures, str | bytes | Path):
+            raise TypeError(f"give a list of pictures, [{pictures!r:.50}], even where it is only one")
         workers = self.compute.workers
         sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
         # Few pictures are shared out, too.
@@ -114,8 +138,11 @@ class Captioner:
         for group in in_order(self._caption_group, groups, workers=workers):
             yield from group
 
-    def _caption_group(self, sources: Sequence[Path | bytes | Image.Image]) -> list[Caption | ImageError]:
-        images = [try_image(source, self.encoder.transform) for source in sources]
+    def _caption_group(self, sources: Sequence[Source]) -> list[Caption | ImageError]:
+        return self.caption_images([try_image(source, self.encoder.transform) for source in sources])
+
+    def caption_images(self, images: Sequence[Tensor | ImageError]) -> list[Caption | ImageError]:
+        """One group of pictures as ``load_image`` makes them, or why it could not -> captions, in this thread."""
         pixels = (image for image in images if isinstance(image, Tensor))
         features = [self.encode(torch.stack(list(part))) for part in chunked(pixels, ENCODE_AT_ONCE)]
         captions = iter(self.caption_features(torch.cat(features)) if features else [])

@@ -31,10 +31,10 @@ def evaluate(
             "nothing to score, or too much",
             "give either --model (and --split), or --predictions with --references",
         )
-    from captioner.rows import check_output, write_rows
+    from captioner.rows import form_of, write_rows
 
     if per_image is not None:
-        check_output(per_image)
+        form_of(per_image)
     with Console(quiet) as console:
         if model is not None:
             from captioner.loading import evaluate_model

@@ -9,8 +9,10 @@ from pathlib import Path
 from machine import encoder_rate, pictures, seconds
 
 from captioner.events import ignore
-from captioner.folder import caption_files
+from captioner.folder import FolderJob
 from captioner.loading import load_captioner
+from captioner.manifest import Manifest
+from captioner.predictor import Captioner
 
 
 def main() -> None:
@@ -20,12 +22,18 @@ def main() -> None:
     captioner = load_captioner(run, ["sampling.method=beam", "sampling.beam_size=3"])
     encoder = captioner.encoder
     print(f"{len(files):,} {kind}; {encoder.backbone}, beam 3, {captioner.compute.precision}")
-    list(caption_files(captioner, files[:128], ignore, full_stop=False))
+    caption(captioner, files[:128])
     for _ in range(3):
         before = encoder_rate(encoder, files, captioner.compute, batches=12)
-        taken = seconds(lambda: list(caption_files(captioner, files, ignore, full_stop=False)))
+        taken = seconds(lambda: caption(captioner, files))
         alone = (before + encoder_rate(encoder, files, captioner.compute, batches=12)) / 2
         print(f"{len(files) / taken:.0f} pictures/s, encoder alone {alone:.0f}: ratio {len(files) / taken / alone:.2f}")
+
+
+def caption(captioner: Captioner, files: list[Path]) -> None:
+    """As the command does it, from files to rows."""
+    with Manifest(None) as manifest:
+        assert all(not row.error for row in FolderJob(captioner, list(map(str, files)), ignore, manifest).rows())
 
 
 if __name__ == "__main__":
