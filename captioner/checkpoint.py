@@ -9,7 +9,7 @@ import io
 import json
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from captioner.checkpoint_index import INDEX, VERSION, damaged, read_index
 from captioner.config import Config
-from captioner.errors import CheckpointError
+from captioner.errors import CheckpointError, UsageError
 from captioner.files import atomic_write, write_text
 from captioner.model.build import CaptionModel, build_decoder
 from captioner.model.encoder import Encoder
@@ -134,6 +134,18 @@ def load_training_state(folder: Path) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError):
         raise CheckpointError(f"{folder / index['files']['training']} is damaged", "begin a new run") from None
     return state
+
+
+def load_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
+    """Load models that are to choose words together. Raises ``UsageError`` if their vocabularies differ."""
+    checkpoints = [load_checkpoint(path) for path in paths]
+    for path, checkpoint in zip(paths, checkpoints, strict=True):
+        if checkpoint.vocabulary.words != checkpoints[0].vocabulary.words:
+            raise UsageError(
+                f"{paths[0]} and {path} have different vocabularies: their words cannot be averaged",
+                "name models that were trained on the same captions with the same vocab.min_count",
+            )
+    return checkpoints
 
 
 def _load_vocabulary(folder: Path, index: dict[str, Any]) -> Vocabulary:

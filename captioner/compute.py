@@ -2,18 +2,22 @@
 
 import os
 import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from functools import lru_cache, partial
+from typing import Literal, TypeVar
 
 import torch
 
 from captioner.errors import UsageError
 from captioner.memory import keep_freed_memory
+from captioner.parallel import in_order
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
+T = TypeVar("T")
+R = TypeVar("R")
 
 _MOST_WORKERS = 16
 
@@ -43,6 +47,24 @@ class Compute:
     def workers(self) -> int:
         """Threads among which independent pictures are best shared: one a core; for a GPU, enough to feed it."""
         return min(_MOST_WORKERS, torch.get_num_threads() if self.device.type == "cpu" else os.cpu_count() or 1)
+
+    @property
+    def pictures_at_once(self) -> int:
+        """For an encoder: on a CPU so few that a worker's activations stay in its core's cache."""
+        return 8 if self.device.type == "cpu" else 64
+
+    def in_order(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """``parallel.in_order`` for work that computes: the workers share torch's threads.
+
+        Where there are as many threads, each worker has one: threads that never wait for each other caption pictures a
+        fifth faster than threads that split each matrix product.
+        """
+        threads = torch.get_num_threads()
+        share = partial(torch.set_num_threads, max(1, threads // self.workers))
+        try:
+            yield from in_order(work, items, workers=self.workers, initializer=share)
+        finally:
+            torch.set_num_threads(threads)  # What a worker sets, new threads would inherit.
 
     def autocast(self) -> AbstractContextManager[None]:
         """Matrix products in ``dtype`` while weights stay in float32."""

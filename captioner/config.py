@@ -5,7 +5,7 @@ The names are public: scripts and documentation rely on them. Reading YAML is ``
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 VERSION: Final = 1
 """Version of the configuration's meaning. A file of another version is refused, never guessed at."""
@@ -88,22 +88,59 @@ class FeaturesConfig(Section):
 class DecoderConfig(Section):
     """The network that turns features into words."""
 
-    type: Literal["lstm", "attention"] = "attention"
-    """`lstm`: Show and Tell. `attention`: Show, Attend and Tell."""
+    type: Literal["lstm", "attention", "transformer"] = "attention"
+    """`lstm`: Show and Tell. `attention`: Show, Attend and Tell. `transformer`: attention alone."""
     conditioning: Literal["first", "initial", "every"] = "first"
     """How the picture enters an `lstm`: as first token, as initial state, or beside the word at every step."""
     embedding_size: Positive = 512
     """Size of a word's vector."""
     hidden_size: Positive = 512
-    """Size of the LSTM's state."""
+    """Size of the LSTM's state; the width of a `transformer`, and of the refiner."""
     attention_size: Positive = 512
     """Size of the space in which `attention` compares its state with the grid's positions."""
     layers: Positive = 1
-    """Stacked LSTM layers (`lstm` only)."""
+    """Stacked layers (`lstm` and `transformer`)."""
     dropout: Fraction = 0.5
-    """Dropout on the projected features, the words' vectors and the output."""
-    tie_embeddings: bool = False
-    """Use the words' vectors as the output layer's weights too."""
+    """Dropout on the projected features, the words' vectors and the output, or what each sub-layer adds."""
+    tie_embeddings: bool | None = None
+    """Use the words' vectors as the output layer's weights too; by default only a `transformer` does."""
+    refiner_layers: Annotated[int, Field(ge=0)] = 0
+    """Layers of self-attention among the grid's positions, before a decoder of any type sees them."""
+    heads: Annotated[int, Field(gt=0, validate_default=True)] = 8
+    """Heads of a `transformer`'s and the refiner's attention; they share hidden_size evenly."""
+    feed_forward_size: Positive | None = None
+    """Inner size of a `transformer`'s and the refiner's feed-forward networks; by default 4 times hidden_size."""
+    word_vectors: str | None = None
+    """File of word vectors to begin with (GloVe, word2vec or fastText, as text), or `spacy:` and a pipeline's name."""
+    tune_word_vectors: bool = True
+    """Train the words' vectors too; `false` keeps those of `word_vectors` as they are."""
+
+    @field_validator("heads")
+    @classmethod
+    def _heads_divide_the_width(cls, heads: int, info: ValidationInfo) -> int:
+        width = info.data.get("hidden_size", heads)
+        used = info.data.get("type") == "transformer" or info.data.get("refiner_layers")
+        if used and width % heads:
+            nearest = max(number for number in range(1, heads) if width % number == 0)
+            raise ValueError(f"expected a divisor of decoder.hidden_size, which is {width} (such as {nearest})")
+        return heads
+
+    @field_validator("tune_word_vectors")
+    @classmethod
+    def _random_vectors_are_tuned(cls, tune: bool, info: ValidationInfo) -> bool:
+        if not tune and info.data.get("word_vectors", "wrong") is None:
+            raise ValueError("expected true, since no decoder.word_vectors are given that could stay as they are")
+        return tune
+
+    @property
+    def tied(self) -> bool:
+        """Whether the words' vectors are the output layer's weights."""
+        return self.type == "transformer" if self.tie_embeddings is None else self.tie_embeddings
+
+    @property
+    def inner_size(self) -> int:
+        """Of feed-forward networks."""
+        return self.feed_forward_size or 4 * self.hidden_size
 
 
 class TrainingConfig(Section):
@@ -124,7 +161,7 @@ class TrainingConfig(Section):
     encoder_learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     """Peak learning rate of the part of the encoder that is fine-tuned."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """AdamW's decay of matrices; biases, gains and words' vectors are never decayed."""
+    """AdamW's decay of matrices; biases, gains and embeddings are never decayed."""
     schedule: Literal["cosine", "plateau"] = "cosine"
     """`cosine` falls to zero over all epochs; `plateau` halves whenever validation CIDEr stops rising."""
     warmup_steps: Annotated[int, Field(ge=0)] = 200
@@ -144,14 +181,47 @@ class TrainingConfig(Section):
 class SamplingConfig(Section):
     """How a caption is chosen from the model's next-word probabilities."""
 
-    method: Literal["greedy", "beam"] = "beam"
-    """`greedy` takes the likeliest word each time; `beam` keeps the `beam_size` likeliest beginnings."""
+    method: Literal["greedy", "beam", "diverse_beam", "sample"] = "beam"
+    """The likeliest word each time, the likeliest beginnings, those of groups that differ, or words drawn by chance."""
     beam_size: Positive = 5
-    """Beginnings kept for each picture by `beam`."""
+    """Beginnings kept for each picture by `beam`, and by all groups of `diverse_beam` together."""
     max_length: Positive = 20
     """Longest caption, in words."""
     length_penalty: Annotated[float, Field(ge=0)] = 1.0
-    """`beam` ranks by log-probability / length ** length_penalty: 0 favours short captions, 1 is the mean per word."""
+    """Captions rank by log-probability / length ** length_penalty: 0 favours short ones, 1 is the mean per word."""
+    beam_groups: Positive | None = None
+    """Groups of `diverse_beam`, which share its beams evenly; by default each beam is a group."""
+    diversity_strength: Annotated[float, Field(ge=0)] = 0.5
+    """What a word loses in `diverse_beam`, in log-probability, for each beam of an earlier group that has taken it."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """`sample` divides log-probabilities by this: below 1 likely words become likelier, above 1 less so."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """`sample` draws among this many likeliest words; 0: among all."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """`sample` draws among the fewest likeliest words that have this probability together."""
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
+    """Seed of `sample`. A picture's draws depend on it and on the picture's number only."""
+    min_length: Annotated[int, Field(ge=0)] = 0
+    """Shortest caption, in words."""
+    no_repeat_ngram: Annotated[int, Field(ge=0)] = 0
+    """No caption has the same so many words in a row twice; 0: it may."""
+    banned_words: list[str] = []
+    """Words of the vocabulary that no caption has."""
+    bad_endings: Literal["allow", "forbid"] = "allow"
+    """Whether a caption may end in a word such as `a`, `of` or `with`."""
+
+    @property
+    def groups(self) -> int:
+        """Groups that the beams are shared among; one is plain beam search."""
+        return (self.beam_groups or self.beam_size) if self.method == "diverse_beam" else 1
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "SamplingConfig":
+        if self.beam_size % self.groups:
+            raise ValueError(f"beam_size {self.beam_size} cannot be shared evenly among beam_groups {self.groups}")
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
+        return self
 
 
 class Config(Section):

@@ -137,9 +137,11 @@ class _Source:
             return f"{where}: unknown key '{name}'{nearest(path[-1], known) or ' (known: ' + ', '.join(known) + ')'}"
         if detail["type"] == "missing":
             return f"{where}: '{name}' is missing"
+        if detail["type"] == "value_error" and isinstance(detail["input"], dict):
+            return f"{where}: {name}: {detail['ctx']['error']}"  # Of a whole section, whose values do not go together.
         given = detail["input"]
         message = detail["msg"].replace("Input should be", "expected").replace("a valid ", "a ")
-        message = message.replace("a integer", "an integer")
+        message = message.replace("a integer", "an integer").removeprefix("Value error, ")
         if detail["type"] in ("model_type", "dict_type"):
             message = "expected keys and values below it"
         hint = ""

@@ -39,7 +39,7 @@ def _sections(folder: Path, index: dict[str, Any]) -> dict[str, Section]:
             "features": f"{index['features']['positions']} positions of {index['features']['size']}",
         },
         "decoder": {
-            "type": decoder["type"] + (f" ({decoder['conditioning']})" if decoder["type"] == "lstm" else ""),
+            "type": _decoder_type(decoder),
             "hidden size": decoder["hidden_size"],
             "parameters": f"{_parameters(folder / files['decoder']):,}",
         },
@@ -53,6 +53,11 @@ def _sections(folder: Path, index: dict[str, Any]) -> dict[str, Section]:
             "versions": ", ".join(f"{name} {provenance[name]}" for name in ("captioner", "torch", "torchvision")),
         },
     }
+
+
+def _decoder_type(decoder: dict[str, Any]) -> str:
+    details = {"lstm": f" ({decoder['conditioning']})", "transformer": f" ({decoder['layers']} layers)"}
+    return str(decoder["type"]) + details.get(decoder["type"], "")
 
 
 def _dataset(provenance: dict[str, Any]) -> str:

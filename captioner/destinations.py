@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +15,7 @@ from captioner.inputs import refuse_clashes
 from captioner.rows import Form, form_of, write_rows
 
 if TYPE_CHECKING:
-    from captioner.folder import FolderJob, Row, Wording
+    from captioner.folder import FolderJob, Wording
     from captioner.predictor import Captioner
 
 
@@ -33,12 +34,14 @@ class Destination(Protocol):
     def check(self, files: Sequence[str]) -> None:
         """Raise ``UsageError`` if two of ``files`` would share a place."""
 
-    def write(self, captioner: "Captioner", files: Sequence[str], wording: "Wording", listener: Listener) -> int:
-        """Caption ``files``, tell what was done, and return how many failed."""
+    def write(
+        self, captioner: "Captioner", files: Sequence[str], wording: "Wording", number: int, listener: Listener
+    ) -> int:
+        """Write at most ``number`` captions of each of ``files``, tell what was done, and return how many failed."""
 
 
 def choose_destination(
-    output: Path | None, form: Form | None, sidecar: bool, existing: Existing | None
+    output: Path | None, form: Form | None, sidecar: bool, existing: Existing | None, number: int
 ) -> Destination | None:
     """The one that the options ask for; None: the screen. Raises ``UsageError`` for options that do not fit."""
     for given, option, needed, name in (
@@ -49,6 +52,8 @@ def choose_destination(
             raise UsageError(f"{option} {given.value} is about {name}, which is missing", f"add {name}")
     if sidecar and output is not None:
         raise UsageError("--output and --sidecar are two destinations", "run the command once for each")
+    if form is Form.coco and number > 1:
+        raise UsageError("COCO results have one caption of an image", "leave out --num-captions, or --format coco")
     if sidecar:
         return Sidecars(existing or Existing.skip)
     return None if output is None else RowsFile(output, form)
@@ -69,13 +74,15 @@ class RowsFile:
             remedy = "caption them into files of their own, or rename one"
             refuse_clashes(files, image_id, "{} would both be image {}", remedy)
 
-    def write(self, captioner: "Captioner", files: Sequence[str], wording: "Wording", listener: Listener) -> int:
+    def write(
+        self, captioner: "Captioner", files: Sequence[str], wording: "Wording", number: int, listener: Listener
+    ) -> int:
         """Caption what the manifest lacks."""
         from captioner.folder import FolderJob
         from captioner.manifest import Manifest, manifest_path
 
         with Manifest(manifest_path(self._path)) as manifest:
-            job = FolderJob(captioner, files, listener, manifest, wording)
+            job = FolderJob(captioner, files, listener, manifest, wording, number)
             write_rows(self._path, self._rows(job, listener), self._form)
         listener(Note(f"captioned {job.captioned:,} of {len(files):,} pictures into {self._path}{_known(job)}"))
         return job.failed
@@ -117,7 +124,9 @@ class Sidecars:
         """Two pictures with one text are refused."""
         refuse_clashes(files, _beside, "{} would share {}", "rename one of them, or write to one file by --output")
 
-    def write(self, captioner: "Captioner", files: Sequence[str], wording: "Wording", listener: Listener) -> int:
+    def write(
+        self, captioner: "Captioner", files: Sequence[str], wording: "Wording", number: int, listener: Listener
+    ) -> int:
         """Caption every picture, or with ``skip`` those without a text; each text is written atomically."""
         from captioner.folder import FolderJob
         from captioner.manifest import Manifest
@@ -125,27 +134,27 @@ class Sidecars:
         skip = self._existing is Existing.skip
         todo = [file for file in files if not os.path.lexists(_beside(file))] if skip else files
         with Manifest(None) as manifest:
-            job = FolderJob(captioner, todo, listener, manifest, wording)
-            for row in job.rows():
-                if row.error:
-                    listener(Warned(f"{row.file}: {row.error}"))
+            job = FolderJob(captioner, todo, listener, manifest, wording, number)
+            for file, rows in groupby(job.rows(), lambda row: row.file):
+                several = list(rows)
+                if several[0].error:
+                    listener(Warned(f"{file}: {several[0].error}"))
                 else:
-                    self._write(row)
+                    self._write(file, [row.caption.encode("utf-8", "backslashreplace") for row in several])
         skipped = f"; {len(files) - len(todo):,} had one already" if len(todo) < len(files) else ""
         listener(Note(f"wrote texts beside {len(todo) - job.failed:,} of {len(files):,} pictures{skipped}"))
         return job.failed
 
-    def _write(self, row: "Row") -> None:
-        path = Path(_beside(row.file))
-        caption = row.caption.encode("utf-8", "backslashreplace")
+    def _write(self, file: str, captions: list[bytes]) -> None:
+        path = Path(_beside(file))
         before = [] if self._existing is Existing.overwrite else _lines(path)
-        # A line that is there is not added again, so that a run that was killed can be repeated.
+        # Lines that are there are not added again, so that a run that was killed can be repeated.
         if self._existing is Existing.prepend:
-            lines = before if before[:1] == [caption] else [caption, *before]
+            lines = before if before[: len(captions)] == captions else [*captions, *before]
         else:
-            lines = before if before[-1:] == [caption] else [*before, caption]
-        with atomic_write(path, part=path.with_name(path.name + ".part")) as file:
-            file.write(b"\n".join(lines) + b"\n")
+            lines = before if before[-len(captions) :] == captions else [*before, *captions]
+        with atomic_write(path, part=path.with_name(path.name + ".part")) as text:
+            text.write(b"\n".join(lines) + b"\n")
 
 
 def _beside(file: str) -> str:

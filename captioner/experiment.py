@@ -12,11 +12,14 @@ from captioner.checkpoint import load_checkpoint
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.configfile import dump_config
+from captioner.constraints import rules_of
 from captioner.data.annotations import Dataset, Record, load_dataset
 from captioner.data.batches import Batches
 from captioner.data.features import FeatureStore, Picture
+from captioner.data.formats.reading import counted, named
 from captioner.data.pictures import PictureFiles, Pictures, StoredPictures
-from captioner.errors import UsageError
+from captioner.data.word_vectors import load_word_vectors
+from captioner.errors import DatasetError, UsageError
 from captioner.evaluation.evaluator import Validation
 from captioner.events import Listener, Note, Warned
 from captioner.files import write_text
@@ -51,8 +54,16 @@ class Experiment:
 
     @cached_property
     def training_captions(self) -> dict[int | str, list[list[str]]]:
-        """The words of each training picture's captions, by its id."""
-        return {record.image_id: [tokenize(text) for text in record.captions] for record in self.dataset.split("train")}
+        """The words of each training picture's captions, by its id. Raises ``DatasetError`` for one without words."""
+        records = self.dataset.split("train")
+        captions = {record.image_id: [tokenize(text) for text in record.captions] for record in records}
+        wordless = [record.file.name for record in records if not all(captions[record.image_id])]
+        if wordless:
+            raise DatasetError(
+                f"{counted(len(wordless), 'training picture')} with a caption that has no word: {named(wordless)}",
+                "write or delete it: the model would learn to say nothing",
+            )
+        return captions
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -98,7 +109,8 @@ class Experiment:
 
     def validation(self, split: str) -> Validation:
         """A split, ready to be scored."""
-        return Validation(*self.pictures(split))
+        records, pictures = self.pictures(split)
+        return Validation(records, pictures, f"{Path(self.dataset.name).name}, {records[0].split}")
 
     def trainer(self, run: Path, resume: bool) -> Trainer:
         """A trainer for the folder ``run``, at the beginning or, to ``resume``, where the last run stopped.
@@ -118,6 +130,7 @@ class Experiment:
             model = self._new_model()
             write_text(run / "vocabulary.json", self.vocabulary.to_json())
             write_text(run / "config.yaml", dump_config(self.config))
+        rules_of(self.vocabulary, self.config.sampling)  # Wrong ones are refused now, not after the first epoch.
         records, pictures = self.pictures("train")
         captions = [
             [self.vocabulary.encode(words) for words in self.training_captions[record.image_id]] for record in records
@@ -144,7 +157,13 @@ class Experiment:
         encoder = self.encoder
         torch.manual_seed(self.config.training.seed)
         _, feature_size = encoder.feature_shape()
-        return CaptionModel(encoder, build_decoder(self.config.decoder, feature_size, len(self.vocabulary)))
+        settings, seed = self.config.decoder, self.config.training.seed
+        decoder = build_decoder(settings, feature_size, len(self.vocabulary))
+        if settings.word_vectors is not None:
+            size = settings.embedding_size
+            vectors = load_word_vectors(settings.word_vectors, self.vocabulary, size, seed, self.listener)
+            decoder.set_word_vectors(vectors)
+        return CaptionModel(encoder, decoder)
 
     def _provenance(self) -> dict[str, Any]:
         return {
@@ -176,5 +195,6 @@ _MAY_CHANGE = {
     ("dataset", "images"),
     ("features", "path"),
     ("encoder", "weights"),
+    ("decoder", "word_vectors"),
     ("training", "device"),
 }

@@ -1,16 +1,18 @@
-"""Files -> rows, in the order of the files: each picture read once, and captioned unless its caption is known.
+"""Files -> rows, in the order of the files: each picture read once, and captioned unless its captions are known.
 
-The manifest knows captions by what they depend on: the picture's bytes and the captioner's fingerprint. Killed at any
-moment, the next run must end in the very file that an uninterrupted run writes, although in bfloat16 a caption may
-depend on the pictures that it is computed with. So who is computed with whom follows from the files and the manifest
-alone, never from what was quicker:
+The manifest knows captions by what they depend on: the picture's bytes, the captioner's fingerprint, and how many are
+asked for. Killed at any moment, the next run must end in the very file that an uninterrupted run writes, although in
+bfloat16 a caption may depend on the pictures that it is computed with. So who is computed with whom follows from the
+files, the manifest and the number of threads alone, never from what was quicker:
 
-- Groups are runs of the list, of a size that follows from its length.
+- Groups are runs of the list, of a size that follows from its length and the number of threads.
 - A group computes, together, its pictures that neither the manifest nor an earlier group has. To know the latter,
   groups take turns in choosing, after reading and before computing.
 - Groups enter the manifest in order, each in one transaction. So what a killed run leaves is what the groups 1 to n
   give, and the others choose again what they chose before.
 - Each row is made of what the manifest holds.
+
+Random draws differ by the pictures' content, so that neither groups nor other pictures change them.
 """
 
 import hashlib
@@ -21,21 +23,22 @@ from typing import Any
 
 from torch import Tensor
 
-from captioner.data.images import read_picture, try_image
+from captioner.data.decoding import read_picture
 from captioner.errors import ImageError
 from captioner.events import Listener, Progress
 from captioner.manifest import Manifest
-from captioner.parallel import chunked, in_order
+from captioner.parallel import chunked
 from captioner.predictor import DECODE_AT_ONCE, Caption, Captioner
 from captioner.text import detokenize
 
-_GROUPS = 16
-_SMALLEST_GROUP = 8
+_GROUPS = 2
+"""For each worker, of a short list: the shorter they are, the slower is the search, and the sooner all are busy."""
+_SMALLEST_GROUP = 16
 
 
 @dataclass(frozen=True)
 class Row:
-    """What ``captioner caption`` says of one picture; its fields are the output's columns."""
+    """A caption of a picture, or why it has none; its fields are the output's columns."""
 
     file: str
     caption: str = ""
@@ -70,14 +73,22 @@ class _Group:
 
 
 @dataclass(frozen=True)
+class _Picture:
+    images: tuple[Tensor, ...]
+    """As each of an ensemble's encoders wants it."""
+    number: int
+    """By which random draws differ: of its content."""
+
+
+@dataclass(frozen=True)
 class _Result:
     keys: list[bytes | ImageError]
-    """Of each file, what the manifest knows its caption by, or why it has none."""
-    new: dict[bytes, Caption]
+    """Of each file, what the manifest knows its captions by, or why it has none."""
+    new: dict[bytes, list[Caption]]
 
 
 class FolderJob:
-    """One pass over a list of files; ``captioned``, ``known`` and ``failed`` count its rows so far."""
+    """One pass over a list of files; ``captioned``, ``known`` and ``failed`` count those that are done."""
 
     def __init__(
         self,
@@ -86,9 +97,12 @@ class FolderJob:
         listener: Listener,
         manifest: Manifest,
         wording: Wording = Wording(),
+        number: int = 1,
     ) -> None:
+        """``number`` is how many captions a picture gets at most."""
         self._captioner = captioner
-        self._fingerprint = captioner.fingerprint.encode()
+        self._number = number
+        self._fingerprint = f"{captioner.fingerprint} {number} ".encode()
         self._files = files
         self._listener = listener
         self._manifest = manifest
@@ -98,22 +112,28 @@ class FolderJob:
         self.captioned = self.known = self.failed = 0
 
     def rows(self) -> Iterator[Row]:
-        """A row for each file, in order; one that cannot be read has an error instead of a caption."""
+        """For each file, in order, a row for each caption, best first.
+
+        One that cannot be read has one row, with an error instead of a caption. Raises ``UsageError`` where the
+        sampling method does not find so many captions.
+        """
         done = 0
-        for result in in_order(self._caption_group, self._groups(), workers=self._captioner.compute.workers):
-            self._manifest.add((key, _to_json(caption)) for key, caption in result.new.items())
+        compute = self._captioner.compute
+        share = -(-len(self._files) // (_GROUPS * compute.workers))
+        groups = self._groups(min(DECODE_AT_ONCE, max(_SMALLEST_GROUP, share)))
+        for result in compute.in_order(self._caption_group, groups):
+            self._manifest.add((key, [_to_json(one) for one in several]) for key, several in result.new.items())
             with self._lock:
                 self._chosen -= result.new.keys()
             self.captioned += len(result.new)
             self.failed += sum(isinstance(key, ImageError) for key in result.keys)
             self.known += sum(isinstance(key, bytes) for key in result.keys) - len(result.new)
             for key in result.keys:
-                yield self._row(self._files[done], key)
+                yield from self._rows(self._files[done], key)
                 done += 1
                 self._listener(Progress("captioning", done, len(self._files), "pictures"))
 
-    def _groups(self) -> Iterator[_Group]:
-        size = min(DECODE_AT_ONCE, max(_SMALLEST_GROUP, -(-len(self._files) // _GROUPS)))
+    def _groups(self, size: int) -> Iterator[_Group]:
         turn = threading.Event()
         turn.set()
         for files in chunked(self._files, size):
@@ -124,7 +144,7 @@ class FolderJob:
     def _caption_group(self, group: _Group) -> _Result:
         try:
             keys: list[bytes | ImageError] = []
-            found: dict[bytes, Tensor] = {}
+            found: dict[bytes, _Picture] = {}
             for file in group.files:
                 try:
                     keys.append(self._read(file, found))
@@ -134,32 +154,37 @@ class FolderJob:
             new = self._choose(found)
         finally:
             group.chosen.set()
-        captions = self._captioner.caption_images([found[key] for key in new])
-        return _Result(keys, {key: one for key, one in zip(new, captions, strict=True) if isinstance(one, Caption)})
+        pictures = [found[key] for key in new]
+        captions = self._captioner.caption_images(
+            [picture.images for picture in pictures], [picture.number for picture in pictures], self._number
+        )
+        return _Result(keys, dict(zip(new, captions, strict=True)))
 
-    def _read(self, file: str, found: dict[bytes, Tensor]) -> bytes:
-        """A file's key; its pixels go into ``found`` unless its caption is in the manifest by now."""
+    def _read(self, file: str, found: dict[bytes, _Picture]) -> bytes:
+        """A file's key; its pixels go into ``found`` unless its captions are in the manifest by now."""
         data = read_picture(file)
-        key = hashlib.sha256(self._fingerprint + data).digest()[:16]
+        content = hashlib.sha256(data).digest()
+        key = hashlib.sha256(self._fingerprint + content).digest()[:16]
         if key not in found and key not in self._manifest:
-            image = try_image(data, self._captioner.encoder.transform)
-            if isinstance(image, ImageError):
-                raise image
-            found[key] = image
+            images = self._captioner.read(data)
+            if isinstance(images, ImageError):
+                raise images
+            found[key] = _Picture(images, int.from_bytes(content[:8], "big") >> 1)  # As much as int64 holds.
         return key
 
-    def _choose(self, found: dict[bytes, Tensor]) -> list[bytes]:
+    def _choose(self, found: dict[bytes, _Picture]) -> list[bytes]:
         with self._lock:
             new = [key for key in found if key not in self._chosen and key not in self._manifest]
             self._chosen.update(new)
         return new
 
-    def _row(self, file: str, key: bytes | ImageError) -> Row:
+    def _rows(self, file: str, key: bytes | ImageError) -> Iterator[Row]:
         if isinstance(key, ImageError):
-            return Row(file, error=key.problem)
-        caption = _from_json(self._manifest.get(key))
-        text = self._wording.of(caption.words)
-        return Row(file, text, round(caption.log_prob, 4), round(caption.confidence, 4))
+            yield Row(file, error=key.problem)
+            return
+        for caption in map(_from_json, self._manifest.get(key)):
+            text = self._wording.of(caption.words)
+            yield Row(file, text, round(caption.log_prob, 4), round(caption.confidence, 4))
 
 
 def _to_json(caption: Caption) -> list[Any]:

@@ -1,34 +1,32 @@
 """The sole inference path: pictures -> encoder -> features -> decoder and sampler -> vocabulary -> captions."""
 
-import copy
 import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from captioner.batch import pack_captions
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint import load_checkpoints
 from captioner.compute import Compute, Device, Precision
 from captioner.config import SamplingConfig
-from captioner.data.images import Source, try_image
+from captioner.constraints import rules_of
+from captioner.data.images import Source, stack_images, try_image
 from captioner.errors import ImageError
-from captioner.model.build import CaptionModel
 from captioner.model.encoder import Encoder
-from captioner.model.loss import smoothed_cross_entropy
-from captioner.parallel import chunked, in_order
-from captioner.sampling import Hypothesis, Specials, sample
+from captioner.model.ensemble import AnyModel, together
+from captioner.parallel import chunked
+from captioner.sampling import Hypothesis, StepDecoder, check_number, sample
 from captioner.text import detokenize
-from captioner.vocab import END, PAD, START, UNKNOWN, Vocabulary
+from captioner.transform import ImageTransform
+from captioner.vocab import END, PAD, START, Vocabulary
 
-SPECIALS = Specials(start=START, end=END, never=(PAD, START, UNKNOWN))
-ENCODE_AT_ONCE = 32
-"""Pictures that the encoder sees at once: with more, the activations leave a CPU's cache."""
 DECODE_AT_ONCE = 128
 """Pictures that are searched at once: each step is a matrix product over all their beams."""
 
@@ -66,9 +64,13 @@ class Captioner:
     'A dog runs through the grass'
     """
 
-    def __init__(self, model: CaptionModel, vocabulary: Vocabulary, sampling: SamplingConfig, compute: Compute) -> None:
-        """Take a copy of ``model``, in the precision that ``compute`` chooses."""
-        self._model = copy.deepcopy(model).to(compute.device, compute.dtype).eval()
+    def __init__(self, model: AnyModel, vocabulary: Vocabulary, sampling: SamplingConfig, compute: Compute) -> None:
+        """Take a copy of ``model``, in the precision that ``compute`` chooses.
+
+        Raises ``ConfigError`` where ``sampling`` bans words that ``vocabulary`` does not have.
+        """
+        self._rules = rules_of(vocabulary, sampling)
+        self._model = model.for_inference(compute.device, compute.dtype)
         self.vocabulary = vocabulary
         self.sampling = sampling
         self.compute = compute
@@ -77,39 +79,50 @@ class Captioner:
     def load(
         cls,
         path: str | Path,
-        *,
+        *others: str | Path,
         sampling: SamplingConfig | None = None,
         device: Device = "auto",
         precision: Precision = "auto",
     ) -> "Captioner":
         """Load a run's best checkpoint, or a checkpoint's directory; ``sampling`` replaces what it was trained with.
 
-        Raises ``CheckpointError`` when it is not there, incomplete or of another version.
+        With ``others`` it is an ensemble: each next word's probability is the mean of all models'. Raises
+        ``CheckpointError`` when one is not there, incomplete or of another version, and ``UsageError`` when their
+        vocabularies differ.
         """
-        checkpoint = load_checkpoint(Path(path))
+        checkpoints = load_checkpoints([Path(each) for each in (path, *others)])
         compute = Compute.choose(device, precision)
-        return cls(checkpoint.model, checkpoint.vocabulary, sampling or checkpoint.config.sampling, compute)
+        model = together([checkpoint.model for checkpoint in checkpoints])
+        return cls(model, checkpoints[0].vocabulary, sampling or checkpoints[0].config.sampling, compute)
 
     @property
     def encoder(self) -> Encoder:
-        """In the precision that captioning uses; its ``transform`` says what is done to a picture first."""
-        return self._model.encoder
+        """In the precision that captioning uses; its ``transform`` says what is done to a picture first.
+
+        Of an ensemble, the first model's.
+        """
+        return self._model.encoders[0]
 
     @cached_property
     def fingerprint(self) -> str:
-        """Differs with whatever a caption depends on beside the picture: model, words, sampling, precision."""
-        model = self._model
+        """Differs with whatever a caption depends on beside the picture: models, words, sampling, precision."""
+        simple = (str, int, float)
         settings = {
-            "layers": repr(model),
-            "decoder": {name: value for name, value in vars(model.decoder).items() if isinstance(value, str | int)},
-            "grid": self.encoder.grid,
-            "transform": self.encoder.transform.to_json(),
+            "encoders": [[one.backbone, one.grid, one.transform.to_json()] for one in self._model.encoders],
+            "decoder": [
+                [
+                    name,
+                    type(part).__name__,
+                    {key: value for key, value in vars(part).items() if isinstance(value, simple)},
+                ]
+                for name, part in self._model.decoder.named_modules()
+            ],
             "vocabulary": self.vocabulary.fingerprint,
             "sampling": self.sampling.model_dump(),
             "compute": [self.compute.device.type, self.compute.precision],
         }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for name, tensor in sorted(model.state_dict().items()):
+        for name, tensor in sorted(self._model.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.float().contiguous().cpu().numpy().data)
         return digest.hexdigest()[:16]
@@ -128,50 +141,90 @@ class Captioner:
 
         What cannot be read comes as the ``ImageError`` itself, in its place.
         """
+        for result in self.captions(pictures, 1):
+            yield result if isinstance(result, ImageError) else result[0]
+
+    def captions(self, pictures: Iterable[Picture], number: int) -> Iterator[list[Caption] | ImageError]:
+        """As ``stream``, but at most ``number`` captions of each picture, best first.
+
+        With ``sampling.method=sample`` they are independent draws, which depend on the seed and on the picture's place
+        among ``pictures``, and so may be alike. Raises ``UsageError`` where the method does not find so many.
+        """
         if isinstance(pictures, str | bytes | Path):
             raise TypeError(f"give a list of pictures, [{pictures!r:.50}], even where it is only one")
-        workers = self.compute.workers
+        check_number(self.sampling, number)
         sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
         # Few pictures are shared out, too.
-        share = -(-len(pictures) // workers) if isinstance(pictures, Sized) else DECODE_AT_ONCE
-        groups = chunked(sources, min(max(1, share), DECODE_AT_ONCE))
-        for group in in_order(self._caption_group, groups, workers=workers):
+        share = -(-len(pictures) // self.compute.workers) if isinstance(pictures, Sized) else DECODE_AT_ONCE
+        groups = chunked(enumerate(sources), min(max(1, share), DECODE_AT_ONCE))
+        for group in self.compute.in_order(partial(self._caption_group, number), groups):
             yield from group
 
-    def _caption_group(self, sources: Sequence[Source]) -> list[Caption | ImageError]:
-        return self.caption_images([try_image(source, self.encoder.transform) for source in sources])
+    def _caption_group(self, number: int, sources: Sequence[tuple[int, Source]]) -> list[list[Caption] | ImageError]:
+        images = [self.read(source) for _, source in sources]
+        places = [place for (place, _), image in zip(sources, images, strict=True) if not isinstance(image, ImageError)]
+        readable = [image for image in images if not isinstance(image, ImageError)]
+        captions = iter(self.caption_images(readable, places, number))
+        return [image if isinstance(image, ImageError) else next(captions) for image in images]
 
-    def caption_images(self, images: Sequence[Tensor | ImageError]) -> list[Caption | ImageError]:
-        """One group of pictures as ``load_image`` makes them, or why it could not -> captions, in this thread."""
-        pixels = (image for image in images if isinstance(image, Tensor))
-        features = [self.encode(torch.stack(list(part))) for part in chunked(pixels, ENCODE_AT_ONCE)]
-        captions = iter(self.caption_features(torch.cat(features)) if features else [])
-        return [next(captions)[0] if isinstance(image, Tensor) else image for image in images]
+    def read(self, source: Source) -> tuple[Tensor, ...] | ImageError:
+        """A picture as each member's encoder wants it, for ``caption_images``."""
+        transforms = [encoder.transform for encoder in self._model.encoders]
+        images: dict[ImageTransform, Tensor] = {}
+        for transform in dict.fromkeys(transforms):
+            image = try_image(source, transform)
+            if isinstance(image, ImageError):
+                return image
+            images[transform] = image
+        return tuple(images[transform] for transform in transforms)
+
+    def caption_images(
+        self, images: Sequence[tuple[Tensor, ...]], numbers: Sequence[int], number: int
+    ) -> list[list[Caption]]:
+        """One group of pictures, as ``read`` gives them -> at most ``number`` captions of each, in this thread.
+
+        ``numbers`` are the pictures' own, by which random draws differ.
+        """
+        parts = [zip(*part, strict=True) for part in chunked(images, self.compute.pictures_at_once)]
+        features = [self.encode(tuple(map(stack_images, part))) for part in parts]
+        return self.caption_features(torch.cat(features), numbers=numbers, captions=number) if features else []
 
     @torch.inference_mode()
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W), uint8 -> features (B, P, D)."""
-        return self._model.features(pixels.to(self.compute.device))
+    def encode(self, pixels: Tensor | tuple[Tensor, ...]) -> Tensor:
+        """Pictures (B, 3, H, W), uint8 -> features (B, P, D); of an ensemble, each member's -> all features, packed."""
+        parts = pixels if isinstance(pixels, tuple) else (pixels,)
+        return self._model.features(*(part.to(self.compute.device) for part in parts))
 
     @torch.inference_mode()
-    def caption_features(self, features: Tensor) -> list[list[Caption]]:
-        """Features (B, P, D) or pixels (B, 3, H, W) -> the captions of each picture, best first."""
+    def caption_features(
+        self,
+        features: Tensor,
+        sampling: SamplingConfig | None = None,
+        *,
+        numbers: Sequence[int] | None = None,
+        captions: int = 1,
+    ) -> list[list[Caption]]:
+        """Features, as ``encode`` gives them -> at most ``captions`` of each picture, best first.
+
+        ``sampling`` replaces the captioner's own, for this call. ``numbers`` are the pictures' own, by which random
+        draws differ; by default they are counted from 0.
+        """
         encoded = self._model.features(features.to(self.compute.device))
-        found = sample(self._model.decoder, encoded, SPECIALS, self.sampling)
+        decoder: StepDecoder[Any] = self._model.decoder
+        rules = rules_of(self.vocabulary, sampling) if sampling else self._rules
+        found = sample(decoder, encoded, rules, sampling or self.sampling, numbers=numbers, captions=captions)
         return [[self._caption(hypothesis) for hypothesis in several] for several in found]
 
     @torch.inference_mode()
     def likelihood(self, features: Tensor, captions: Sequence[Sequence[Sequence[int]]]) -> tuple[float, int]:
         """How likely given captions are: the sum of -log p over their words and ends, and how many those are.
 
-        Features (B, P, D); ``captions[b]`` are image b's, as word indices. Teacher-forced, in float32 after the
-        decoder.
+        Features as ``encode`` gives them; ``captions[b]`` are image b's, as word indices. Teacher-forced, in float32
+        after the decoder.
         """
         batch = pack_captions(features, captions, start=START, end=END).to(self.compute.device)
-        decoder = self._model.decoder
-        hidden = decoder(features, batch).hidden
-        _, loss = smoothed_cross_entropy(hidden, decoder.output_weight, decoder.output_bias, batch.targets, 0.0)
-        return float(loss), batch.words
+        log_probs = self._model.target_log_probs(features, batch)
+        return -float(log_probs[batch.targets != PAD].double().sum()), batch.words
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
         words = tuple(self.vocabulary.decode(hypothesis.words))

@@ -1,6 +1,5 @@
 """Pictures -> encoder -> feature store: each picture once, resumable, memory flat."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -14,15 +13,11 @@ from torch import Tensor
 from captioner.compute import Compute
 from captioner.config import FeaturesConfig
 from captioner.data.features import Features, FeatureStore, Picture, StoreKey
-from captioner.data.images import try_image
+from captioner.data.images import stack_images, try_image
 from captioner.errors import DatasetError, ImageError
 from captioner.events import Listener, Note, Progress, Warned
 from captioner.model.encoder import Encoder
-from captioner.parallel import chunked, in_order
-
-BATCH_SIZE = 32
-"""Pictures at once: with more, the activations leave a CPU's cache."""
-
+from captioner.parallel import chunked
 
 _Computed = tuple[list[Picture], list[tuple[Path, ImageError]], Features]
 """Of a batch: the pictures that could be read, those that could not, and the features of the former."""
@@ -78,7 +73,7 @@ def fill_store(
         return 0
     listener(Note(f"computing features of {len(todo):,} of {len(files):,} pictures into {store.folder}"))
     unreadable: list[tuple[Path, ImageError]] = []
-    fast = copy.deepcopy(encoder).to(compute.device, compute.dtype)
+    fast = encoder.for_inference(compute.device, compute.dtype)
 
     def compute_features(batch: Sequence[tuple[Path, Picture]]) -> _Computed:
         images = [(file, picture, try_image(file, encoder.transform)) for file, picture in batch]
@@ -86,15 +81,15 @@ def fill_store(
         read = [(picture, image) for _, picture, image in images if isinstance(image, Tensor)]
         if not read:
             return [], failed, np.empty((0, store.views, store.key.positions, store.key.size), np.float16)
-        features = encode_pixels(fast, torch.stack([image for _, image in read]), compute, store.key.flip)
+        features = encode_pixels(fast, stack_images([image for _, image in read]), compute, store.key.flip)
         return [picture for picture, _ in read], failed, features.numpy()
 
     names: list[Picture] = []
     parts: list[Features] = []
-    batches = chunked(todo, BATCH_SIZE)
+    batches = chunked(todo, compute.pictures_at_once)
     done, start = 0, perf_counter()
     try:
-        for readable, failed, features in in_order(compute_features, batches, workers=compute.workers):
+        for readable, failed, features in compute.in_order(compute_features, batches):
             names += readable
             unreadable += failed
             parts.append(features)

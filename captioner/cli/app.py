@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from captioner import __version__
-from captioner.cli import caption, download, evaluate, inspect, preprocess, train, vocab
+from captioner.cli import caption, compare, download, evaluate, inspect, lint, preprocess, train, vocab
 from captioner.cli.console import Console
 from captioner.errors import CaptionerError, Interrupted
 
@@ -38,10 +38,12 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 for _command in (
     download.download,
+    lint.lint,
     vocab.vocab,
     preprocess.preprocess,
     train.train,
     evaluate.evaluate,
+    compare.compare,
     caption.caption,
     inspect.inspect,
 ):

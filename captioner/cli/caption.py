@@ -1,18 +1,15 @@
 """``captioner caption``: pictures -> captions."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import Model, Overrides, Quiet
+from captioner.cli.options import Models, Overrides, Quiet
 from captioner.destinations import Existing, choose_destination
 from captioner.inputs import expand_inputs
 from captioner.rows import Form
-
-if TYPE_CHECKING:
-    from captioner.folder import Row
 
 
 def caption(
@@ -20,7 +17,7 @@ def caption(
         list[str],
         typer.Argument(help="Picture files, folders, patterns such as 'photos/*.jpg', or - for a list of files."),
     ],
-    model: Model,
+    model: Models,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write rows to this .json, .jsonl or .csv file.")
     ] = None,
@@ -35,6 +32,7 @@ def caption(
     prefix: Annotated[str, typer.Option(help="Text before each caption.")] = "",
     suffix: Annotated[str, typer.Option(help="Text after each caption.")] = "",
     full_stop: Annotated[bool, typer.Option("--full-stop", help="End each caption with a full stop.")] = False,
+    num_captions: Annotated[int, typer.Option(min=1, metavar="N", help="Rows for each picture, best first.")] = 1,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:
@@ -44,26 +42,28 @@ def caption(
 
     Example: captioner caption photos/*.jpg --model runs/flickr8k-attention --output captions.json
     """
-    destination = choose_destination(output, form, sidecar, existing)
+    destination = choose_destination(output, form, sidecar, existing, num_captions)
     files = expand_inputs(inputs, recursive)
     if destination is not None:
         destination.check(files)
     from captioner.folder import FolderJob, Wording
     from captioner.loading import load_captioner
     from captioner.manifest import Manifest
+    from captioner.sampling import check_number
 
     wording = Wording(prefix, suffix, full_stop)
     shown: list[list[str]] = []
     with Console(quiet) as console:
         captioner = load_captioner(model, overrides)
+        check_number(captioner.sampling, num_captions)
         if destination is not None:
-            failed = destination.write(captioner, files, wording, console.listen)
+            failed = destination.write(captioner, files, wording, num_captions, console.listen)
         else:
             with Manifest(None) as manifest:
-                job = FolderJob(captioner, files, console.listen, manifest, wording)
+                job = FolderJob(captioner, files, console.listen, manifest, wording, num_captions)
                 for row in job.rows():
                     if console.is_terminal:
-                        shown.append([row.file, row.caption or f"error: {row.error}", _percent(row)])
+                        shown.append([row.file, row.caption or f"error: {row.error}", _percent(row.confidence)])
                     else:
                         console.line([row.file, row.caption, *([row.error] if row.error else [])])
                 failed = job.failed
@@ -74,5 +74,5 @@ def caption(
         raise typer.Exit(3)
 
 
-def _percent(row: "Row") -> str:
-    return "" if row.confidence is None else f"{row.confidence:.0%}"
+def _percent(confidence: float | None) -> str:
+    return "" if confidence is None else f"{confidence:.0%}"

@@ -5,6 +5,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -12,11 +13,11 @@ from rich import box
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
-from rich.table import Table
+from rich.table import Column, Table
 
 from captioner.errors import CaptionerError
 from captioner.events import EpochDone, Event, Note, Progress, Warned
-from captioner.files import readable_size
+from captioner.files import readable_size, write_text
 
 _PLAIN_SECONDS = 10.0  # Between two lines of progress where there is no terminal to redraw.
 
@@ -96,7 +97,8 @@ class Console:
             return
         plain = not any(headers)
         style = None if plain else box.SIMPLE_HEAD
-        table = Table(*headers, title=title or None, title_justify="left", show_header=not plain, box=style)
+        columns = [Column(header, overflow="fold") for header in headers]  # Or a long path would lose its end.
+        table = Table(*columns, title=title or None, title_justify="left", show_header=not plain, box=style)
         for row in texts:
             table.add_row(*map(_harmless, row))
         self._out.print(table, markup=False)
@@ -122,6 +124,10 @@ class Console:
     def json(self, value: Any) -> None:
         """A value for programs, on standard output."""
         sys.stdout.write(self.to_json(value))
+
+    def write_json(self, path: Path, value: Any) -> None:
+        """A value for programs, in a file. Raises ``StorageError``."""
+        write_text(path, self.to_json(value))
 
     def warn(self, text: str) -> None:
         """A line worth acting on."""

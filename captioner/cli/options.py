@@ -17,6 +17,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and er
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 Model = Annotated[Path, typer.Option("--model", "-m", help="A run's directory, or a checkpoint's.")]
 
+Models = Annotated[
+    list[Path], typer.Option("--model", "-m", help="A run's directory, or a checkpoint's; several caption together.")
+]
+
 
 def open_experiment(config: Path, overrides: list[str], console: "Console") -> "Experiment":
     """The experiment that a config file and overrides describe."""

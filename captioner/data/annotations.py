@@ -1,7 +1,7 @@
 """A data set of any format -> one record a picture, with its captions and split, checked against the disk."""
 
 import os
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,48 +72,99 @@ class Dataset:
         return notes
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a data set cannot be trained on."""
+
+    kind: str
+    """Which kind, for programs: one of those in docs/lint.md."""
+    error: DatasetError
+    names: Sequence[str]
+    """The pictures, or places in the captions file, that have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """A data set as read, with all that is wrong with it."""
+
+    reading: Reading
+    entries: list[Entry]
+    """Those that belong to a split; all of them where the splits themselves are wrong."""
+    missing: list[Entry]
+    """Those whose file is not there."""
+    problems: list[Problem]
+
+
 def load_dataset(config: DatasetConfig) -> Dataset:
     """Read the data set that ``config`` describes; nothing is left out silently.
 
     Raises ``DatasetError`` if anything is missing, broken or contradictory, naming the file and line where it can.
     """
+    annotations = read_annotations(config)
+    for problem in annotations.problems:
+        raise problem.error
+    absent = {id(entry) for entry in annotations.missing}
+    records = [
+        Record(entry.image_id, entry.file, tuple(entry.captions), entry.split or "train")
+        for entry in annotations.entries
+        if id(entry) not in absent
+    ]
+    reading = annotations.reading
+    return Dataset(records, [entry.file for entry in annotations.missing], reading.left_out, str(reading.source))
+
+
+def read_annotations(config: DatasetConfig) -> Annotations:
+    """Read the data set, and find all that is wrong with it, in the order in which it is best mended.
+
+    Raises ``DatasetError`` only where nothing more can be said: a captions file that cannot be read, or has none.
+    """
     reading = READERS[config.format](config)
     if not reading.entries:
         raise DatasetError(f"{reading.source} has no captions", "set dataset.root and dataset.captions to a data set")
-    _check_captions(reading)
-    _check_unique(reading)
-    entries = assign_splits(reading, config)
+    problems = [*_empty(reading), *_without_captions(reading), *_repeated(reading)]
+    entries = reading.entries
+    try:
+        entries = assign_splits(reading, config)
+    except DatasetError as error:
+        problems.append(Problem("broken-splits", error, ()))
     missing = _missing(entries)
     if missing and (len(missing) == len(entries) or not config.allow_missing):
-        raise _missing_error(missing, len(entries))
-    absent = {id(entry) for entry in missing}
-    records = [
-        Record(entry.image_id, entry.file, tuple(entry.captions), entry.split or "train")
-        for entry in entries
-        if id(entry) not in absent
-    ]
-    return Dataset(records, [entry.file for entry in missing], reading.left_out, str(reading.source))
+        names = [entry.name for entry in missing]
+        problems.append(Problem("missing-pictures", _missing_error(missing, len(entries)), names))
+    return Annotations(reading, entries, missing, problems)
 
 
-def _check_captions(reading: Reading) -> None:
-    without = [entry.name for entry in reading.entries if not entry.captions]
+def _empty(reading: Reading) -> Iterator[Problem]:
+    places = [place for entry in reading.entries for place in entry.empty]
+    if places:
+        which = f" (1 of {len(places):,})" if len(places) > 1 else ""
+        error = DatasetError(f"{places[0]} has an empty caption{which}", "write it or delete it, and try again")
+        yield Problem("empty-captions", error, places)
+
+
+def _without_captions(reading: Reading) -> Iterator[Problem]:
+    without = [entry.name for entry in reading.entries if not entry.captions and not entry.empty]
     if without:
-        raise DatasetError(
+        error = DatasetError(
             f"{reading.source}: {counted(len(without), 'picture')} without captions: {named(without)}",
             "write captions for them, or remove them from the data set",
         )
+        yield Problem("pictures-without-captions", error, without)
 
 
-def _check_unique(reading: Reading) -> None:
+def _repeated(reading: Reading) -> Iterator[Problem]:
     for what, key in (("id", _identity), ("file", _file)):
         first: dict[Hashable, Entry] = {}
-        for entry in reading.entries:
-            other = first.setdefault(key(entry), entry)
-            if other is not entry:
-                raise DatasetError(
-                    f"{reading.source}: two pictures have the same {what} {key(entry)}: {other.name} and {entry.name}",
-                    "name every picture only once, with an id of its own",
-                )
+        repeated = [
+            (other, entry) for entry in reading.entries if (other := first.setdefault(key(entry), entry)) is not entry
+        ]
+        if repeated:
+            other, entry = repeated[0]
+            error = DatasetError(
+                f"{reading.source}: two pictures have the same {what} {key(entry)}: {other.name} and {entry.name}",
+                "name every picture only once, with an id of its own",
+            )
+            yield Problem(f"repeated-{what}s", error, [entry.name for _, entry in repeated])
 
 
 def _identity(entry: Entry) -> int | str:

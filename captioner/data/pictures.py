@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from captioner.data.features import FeatureStore, Picture
-from captioner.data.images import try_image
+from captioner.data.images import stack_images, try_image
 from captioner.errors import DatasetError, ImageError
 from captioner.parallel import in_order
 from captioner.transform import ImageTransform
@@ -55,9 +55,20 @@ class PictureFiles:
         """Pixels (B, 3, H, W), uint8. Raises ``DatasetError`` for a picture that cannot be read."""
         images: list[Tensor] = []
         files = (self._files[index] for index in indices)
-        loaded = in_order(partial(try_image, transform=self._transform), files, workers=torch.get_num_threads())
+        loaded = in_order(partial(try_image, transform=self._transform), files)
         for index, image in zip(indices, loaded, strict=True):
             if isinstance(image, ImageError):
                 raise DatasetError(f"{self._files[index]}: {image.problem}", "mend or remove that picture")
             images.append(image.flip(-1) if mirrored and mirrored[len(images)] else image)
-        return torch.stack(images)
+        return stack_images(images)
+
+
+class SeveralPictures:
+    """The same pictures, once for each model of an ensemble."""
+
+    def __init__(self, members: Sequence[Pictures]) -> None:
+        self._members = members
+
+    def read(self, indices: Sequence[int]) -> tuple[Tensor, ...]:
+        """What each member reads."""
+        return tuple(member.read(indices) for member in self._members)

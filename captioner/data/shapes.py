@@ -1,11 +1,14 @@
 """The built-in data set on disk: pictures drawn by rule, and one captions file in Karpathy's form.
 
-Picture ``index`` depends on ``(seed, index)`` alone: a larger set begins with the pictures of a smaller one.
+No two pictures are alike. Each depends on the seed and on those before it alone: a larger set begins with the
+pictures of a smaller one.
 """
 
+import hashlib
 import json
 import os
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,10 +75,18 @@ def _write_pictures(folder: Path, images: int, seed: int) -> list[dict[str, Any]
 
     folder.mkdir(exist_ok=True)
     entries = []
+    known: set[bytes] = set()
     for index in range(images):
-        drawn, name = scene(seed, index), f"{index:06}.png"
-        stream = BytesIO()
-        Image.fromarray(draw(drawn)).save(stream, "PNG", compress_level=1)
+        # Twice the same picture might be once in training and once in the test: then it is drawn anew.
+        for attempt in count():
+            drawn = scene(seed, index, attempt)
+            pixels = draw(drawn)
+            digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+            if digest not in known:
+                break
+        known.add(digest)
+        name, stream = f"{index:06}.png", BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
         _write(folder / name, stream.getvalue())
         sentences = [{"raw": caption, "tokens": caption.split()} for caption in captions(drawn)]
         entries.append({"filename": name, "imgid": index, "split": split_of(index), "sentences": sentences})

@@ -60,9 +60,9 @@ class Scene:
     groups: tuple[tuple[Thing, ...], ...]
 
 
-def scene(seed: int, index: int) -> Scene:
-    """The picture ``index`` of the data set with this ``seed``."""
-    dice = Dice(f"shapes:{seed}:{index}")
+def scene(seed: int, index: int, attempt: int = 0) -> Scene:
+    """The picture ``index`` of the data set with this ``seed``; another one at each ``attempt``."""
+    dice = Dice(f"shapes:{seed}:{index}" + (f":{attempt}" if attempt else ""))
     kind = dice.pick(_KINDS)
     relation, groups = kind(dice)
     return Scene(relation, dice.pick(BACKGROUNDS), groups)

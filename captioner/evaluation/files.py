@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from captioner.errors import DatasetError
-from captioner.evaluation.evaluator import Evaluation, ImageId
-from captioner.evaluation.metrics import score
+from captioner.evaluation.contest import Contest
+from captioner.evaluation.evaluator import Evaluation, score_captions
+from captioner.evaluation.references import ImageId, References
 from captioner.text import tokenize
 
 
@@ -15,25 +16,62 @@ def evaluate_files(predictions: Path, references: Path) -> Evaluation:
 
     Raises ``DatasetError`` when a file is missing or of another form, or the images are not the same.
     """
-    found = _read(predictions)
-    if not isinstance(found, list):
-        raise DatasetError(
-            f"{predictions} is no list", 'write [{"image_id": ..., "caption": ...}], as COCO results are'
-        )
-    candidates: dict[ImageId, tuple[str, ...]] = {}
-    for number, entry in enumerate(found):
-        image_id, caption = _entry(entry, predictions, number)
-        if image_id in candidates:
-            raise DatasetError(f"{predictions}: two captions for image {image_id}", "keep one caption for each image")
-        candidates[image_id] = tuple(tokenize(caption))
+    return _score(predictions, _references(references))
+
+
+def compare_files(predictions: tuple[Path, Path], references: Path, images: Path | None, seed: int) -> Contest:
+    """Compare two predictions files; pictures are sought in ``images``. Raises as ``evaluate_files``."""
+    known = _references(references)
+    first, second = (_score(path, known) for path in predictions)
+    files = _picture_files(references, images) if images else {}
+    return Contest.hold((str(predictions[0]), str(predictions[1])), (first, second), known, files, seed)
+
+
+def _picture_files(references: Path, folder: Path) -> dict[ImageId, Path]:
     known = _read(references)
+    images = known.get("images") if isinstance(known, dict) else None
+    files = {
+        image["id"]: folder / image["file_name"]
+        for image in (images if isinstance(images, list) else [])
+        if isinstance(image, dict)
+        and isinstance(image.get("id"), int | str)
+        and isinstance(image.get("file_name"), str)
+    }
+    if not files:
+        raise DatasetError(
+            f"{references} names no picture files", 'add "images": [{"id", "file_name"}], or leave out --images'
+        )
+    return files
+
+
+def _score(predictions: Path, references: References) -> Evaluation:
+    captions = _predictions(predictions)
+    words = {image_id: tokenize(caption) for image_id, caption in captions.items()}
+    return score_captions(words, references, captions, {"method": "file", "name": predictions.name})
+
+
+def _predictions(path: Path) -> dict[ImageId, str]:
+    found = _read(path)
+    if not isinstance(found, list):
+        raise DatasetError(f"{path} is no list", 'write [{"image_id": ..., "caption": ...}], as COCO results are')
+    captions: dict[ImageId, str] = {}
+    for number, entry in enumerate(found):
+        image_id, caption = _entry(entry, path, number)
+        if image_id in captions:
+            raise DatasetError(f"{path}: two captions for image {image_id}", "keep one caption for each image")
+        captions[image_id] = caption
+    return captions
+
+
+def _references(path: Path) -> References:
+    known = _read(path)
     if not isinstance(known, dict) or not isinstance(known.get("annotations"), list):
-        raise DatasetError(f"{references} has no 'annotations'", "give a COCO captions file")
-    grouped: dict[ImageId, list[list[str]]] = {}
+        raise DatasetError(f"{path} has no 'annotations'", "give a COCO captions file")
+    texts: dict[ImageId, list[str]] = {}
     for number, entry in enumerate(known["annotations"]):
-        image_id, caption = _entry(entry, references, number)
-        grouped.setdefault(image_id, []).append(tokenize(caption))
-    return Evaluation(score(candidates, grouped), None, {"method": "file", "name": predictions.name})
+        image_id, caption = _entry(entry, path, number)
+        texts.setdefault(image_id, []).append(caption)
+    return References(path.name, texts)
 
 
 def _read(path: Path) -> Any:
@@ -52,4 +90,5 @@ def _entry(entry: Any, path: Path, number: int) -> tuple[ImageId, str]:
         or not isinstance(entry.get("image_id"), int | str)
     ):
         raise DatasetError(f"{path}: entry {number} lacks 'image_id' or 'caption'", "each entry needs both")
-    return entry["image_id"], entry["caption"]
+    # JSON can hold halves of characters, which no file can.
+    return entry["image_id"], entry["caption"].encode("utf-8", "replace").decode()

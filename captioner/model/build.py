@@ -1,12 +1,19 @@
 """The one registry: configuration -> encoder and decoder."""
 
+import copy
+
+import torch
 from torch import Tensor, nn
 
+from captioner.batch import Batch
 from captioner.config import DecoderConfig, EncoderConfig
 from captioner.model.decoder import Decoder
 from captioner.model.encoder import Encoder
+from captioner.model.loss import target_log_probs
+from captioner.model.refiner import GridRefiner
 from captioner.model.show_attend_tell import ShowAttendTell
 from captioner.model.show_tell import ShowTell
+from captioner.model.transformer import Transformer
 
 
 class CaptionModel(nn.Module):
@@ -17,12 +24,27 @@ class CaptionModel(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
 
+    @property
+    def encoders(self) -> tuple[Encoder, ...]:
+        """The one; an ensemble has more."""
+        return (self.encoder,)
+
     def features(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, H, W), uint8, or features (B, P, D) as stored -> features in the computing precision."""
         if images.dim() == 4:
             features: Tensor = self.encoder(images)
             return features
         return images.to(self.decoder.dtype)
+
+    def for_inference(self, device: torch.device, dtype: torch.dtype) -> "CaptionModel":
+        """A copy that is faster and cannot be trained."""
+        decoder = copy.deepcopy(self.decoder).to(device, dtype).eval()
+        return CaptionModel(self.encoder.for_inference(device, dtype), decoder)
+
+    def target_log_probs(self, features: Tensor, batch: Batch) -> Tensor:
+        """The log-probability of each of the batch's targets (M,), teacher-forced, in float32 after the decoder."""
+        hidden = self.decoder(features, batch).hidden
+        return target_log_probs(hidden, self.decoder.output_weight, self.decoder.output_bias, batch.targets)
 
 
 def build_encoder(config: EncoderConfig) -> Encoder:
@@ -38,6 +60,23 @@ def build_encoder(config: EncoderConfig) -> Encoder:
 
 def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
     """The decoder as configured, for features of size D = ``feature_size`` and V = ``vocabulary_size`` words."""
+    if not config.refiner_layers:
+        decoder = _unrefined(config, feature_size, vocabulary_size)
+    else:
+        decoder = _unrefined(config, config.hidden_size, vocabulary_size)
+        decoder.refiner = GridRefiner(
+            feature_size,
+            config.hidden_size,
+            layers=config.refiner_layers,
+            heads=config.heads,
+            feed_forward_size=config.inner_size,
+            dropout=config.dropout,
+        )
+    decoder.embedding.weight.requires_grad_(config.tune_word_vectors)
+    return decoder
+
+
+def _unrefined(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
     if config.type == "lstm":
         return ShowTell(
             feature_size,
@@ -47,7 +86,19 @@ def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int
             layers=config.layers,
             conditioning=config.conditioning,
             dropout=config.dropout,
-            tie_embeddings=config.tie_embeddings,
+            tie_embeddings=config.tied,
+        )
+    if config.type == "transformer":
+        return Transformer(
+            feature_size,
+            vocabulary_size,
+            embedding_size=config.embedding_size,
+            hidden_size=config.hidden_size,
+            layers=config.layers,
+            heads=config.heads,
+            feed_forward_size=config.inner_size,
+            dropout=config.dropout,
+            tie_embeddings=config.tied,
         )
     return ShowAttendTell(
         feature_size,
@@ -56,5 +107,5 @@ def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int
         hidden_size=config.hidden_size,
         attention_size=config.attention_size,
         dropout=config.dropout,
-        tie_embeddings=config.tie_embeddings,
+        tie_embeddings=config.tied,
     )

@@ -50,6 +50,8 @@ class Decoder(nn.Module, ABC):
         self.output = None if tie_embeddings else nn.Linear(embedding_size, vocabulary_size, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.dropout = Dropout(dropout)
+        self.refiner: nn.Module = nn.Identity()
+        """What features (B, P, D) pass through first."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -64,6 +66,11 @@ class Decoder(nn.Module, ABC):
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., E) -> unnormalised scores of the next word (..., V)."""
         return F.linear(hidden, self.output_weight, self.output_bias)
+
+    @torch.no_grad()
+    def set_word_vectors(self, vectors: Tensor) -> None:
+        """Begin with ``vectors`` (V, E) instead of random ones."""
+        self.embedding.weight.copy_(vectors)
 
     @abstractmethod
     def forward(self, features: Tensor, batch: Batch) -> Decoded:

@@ -1,5 +1,6 @@
 """The encoder: pictures (B, 3, H, W) -> features (B, P, D), by any torchvision backbone without its classifier."""
 
+import copy
 import hashlib
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from captioner.model.backbones import (
     file_weights,
     load_weights,
 )
+from captioner.model.folding import folded
 from captioner.transform import ImageTransform
 
 
@@ -55,10 +57,6 @@ class Encoder(nn.Module):
         self.backbone = backbone
         self.transform = transform
         self.grid = grid
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(transform.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(transform.std).view(3, 1, 1), persistent=False)
         self._trained_from = self._first_trained(fine_tune)
         for index, stage in enumerate(self.stages.values()):
             stage.requires_grad_(index >= self._trained_from)
@@ -86,6 +84,11 @@ class Encoder(nn.Module):
         """Type of the weights: float32, or bfloat16 where ``to`` made it so."""
         return next(self.stages.parameters()).dtype
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.stages.parameters()).device
+
     def train(self, mode: bool = True) -> "Encoder":
         """Training mode for the stages that are trained; the frozen ones stay in evaluation mode."""
         self.training = mode
@@ -105,15 +108,27 @@ class Encoder(nn.Module):
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 in [0, 255] -> zero mean and unit deviation over ImageNet, channels last."""
-        scaled = (images.to(torch.float32) / 255 - self.mean) / self.std
-        return scaled.to(self.dtype, memory_format=torch.channels_last)
+        # Constants in float32 whatever the weights are: rounded to bfloat16 they would shift every picture.
+        mean, std = (
+            torch.tensor(values, device=images.device).mul_(255).view(3, 1, 1)
+            for values in (self.transform.mean, self.transform.std)
+        )
+        scaled = images.to(torch.float32, memory_format=torch.channels_last)
+        return scaled.sub_(mean).div_(std).to(self.dtype)
+
+    def for_inference(self, device: torch.device, dtype: torch.dtype) -> "Encoder":
+        """A faster copy with the same features, its batch norms folded; it cannot be trained."""
+        fast = copy.deepcopy(self)
+        fast.stages = nn.ModuleDict({"all": folded(nn.Sequential(*self.stages.values()))})
+        fast._trained_from = 1
+        return fast.requires_grad_(False).train(False).to(device, dtype).to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def feature_shape(self) -> tuple[int, int]:
         """(P, D) for the transform's picture size, found by running one black picture."""
         mode = self.training
         black = torch.zeros(1, 3, self.transform.crop, self.transform.crop, dtype=torch.uint8)
-        _, positions, size = self.train(False)(black.to(self.mean.device)).shape
+        _, positions, size = self.train(False)(black.to(self.device)).shape
         self.train(mode)
         return positions, size
 

@@ -83,6 +83,13 @@ class _OutputLoss(torch.autograd.Function):
         return (*(gradient * outer[0].to(gradient.dtype) for gradient in ctx.saved_tensors), None, None)
 
 
+def target_log_probs(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """Hidden (M, E), weight (V, E), bias (V,), targets (M,) -> the targets' log-probabilities (M,), float32."""
+    parts = zip(torch.split(hidden, _CHUNK), torch.split(targets, _CHUNK), strict=True)
+    losses = [F.cross_entropy(F.linear(rows, weight, bias).float(), index, reduction="none") for rows, index in parts]
+    return -torch.cat(losses)
+
+
 def doubly_stochastic_penalty(attention: Tensor) -> Tensor:
     """Attention (N, P), summed over each row's words -> sum over rows and positions of (1 - attention)^2.
 

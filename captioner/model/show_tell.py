@@ -57,7 +57,7 @@ class ShowTell(Decoder):
 
     def embed_image(self, features: Tensor) -> Tensor:
         """Features (B, P, D) -> the picture's vector (B, E)."""
-        image: Tensor = self.dropout(torch.relu(self.image(features.mean(dim=1))))
+        image: Tensor = self.dropout(torch.relu(self.image(self.refiner(features).mean(dim=1))))
         return image
 
     def initial_state(self, image: Tensor) -> tuple[Tensor, Tensor] | None:

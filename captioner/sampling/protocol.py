@@ -1,9 +1,9 @@
 """What a sampler needs of a decoder, and what it gives: small enough to be faked in a test."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
 
@@ -28,16 +28,6 @@ class StepDecoder(Protocol[S]):
 
 
 @dataclass(frozen=True)
-class Specials:
-    """The words that have a meaning to a sampler."""
-
-    start: int
-    end: int
-    never: tuple[int, ...]
-    """Words never produced: padding, start, unknown."""
-
-
-@dataclass(frozen=True)
 class Hypothesis:
     """A caption as the sampler found it."""
 
@@ -49,8 +39,9 @@ class Hypothesis:
     """Whether it came to its end, rather than to the longest length allowed."""
 
 
-def log_probs(scores: Tensor, specials: Specials) -> Tensor:
-    """Scores (..., V) -> log-probabilities in float32, minus infinity for the words that are never produced."""
-    result = torch.log_softmax(scores.float(), dim=-1)
-    result[..., list(specials.never)] = -torch.inf
-    return result
+def best_first(hypotheses: Iterable[Hypothesis], length_penalty: float) -> list[Hypothesis]:
+    """By log-probability / length ** ``length_penalty``, where the end counts as a word, and ties by the words."""
+    return sorted(
+        hypotheses,
+        key=lambda one: (-one.log_prob / (len(one.words) + one.finished) ** length_penalty, one.words),
+    )

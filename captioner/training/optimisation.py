@@ -64,17 +64,17 @@ class Optimisation:
 
 
 def build_optimizer(model: CaptionModel, config: Config) -> torch.optim.Optimizer:
-    """AdamW; matrices decay, biases, gains and words' vectors do not; the encoder has a learning rate of its own.
+    """AdamW; matrices decay, biases, gains and embeddings do not; the encoder has a learning rate of its own.
 
     I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
     """
     settings = config.training
-    embedding = model.decoder.embedding.weight
+    vectors = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
     groups = []
     for part, rate in ((model.decoder, settings.learning_rate), (model.encoder, settings.encoder_learning_rate)):
         trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
-        decayed = [p for p in trained if p.dim() > 1 and p is not embedding]
-        kept = [p for p in trained if p.dim() <= 1 or p is embedding]
+        decayed = [p for p in trained if p.dim() > 1 and p not in vectors]
+        kept = [p for p in trained if p.dim() <= 1 or p in vectors]
         groups += [
             {"params": several, "lr": rate, "peak": rate, "weight_decay": decay}
             for several, decay in ((decayed, settings.weight_decay), (kept, 0.0))

@@ -6,8 +6,9 @@ RUN is a trained run over MobileNetV2; a random decoder would not end its captio
 import sys
 from pathlib import Path
 
-from machine import encoder_rate, pictures, seconds
+from machine import Alone, pictures, seconds
 
+from captioner.checkpoint import load_checkpoint
 from captioner.events import ignore
 from captioner.folder import FolderJob
 from captioner.loading import load_captioner
@@ -19,15 +20,14 @@ def main() -> None:
     """Print three rounds of both rates and their ratio, beam 3."""
     run, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     files, kind = pictures(count)
-    captioner = load_captioner(run, ["sampling.method=beam", "sampling.beam_size=3"])
-    encoder = captioner.encoder
-    print(f"{len(files):,} {kind}; {encoder.backbone}, beam 3, {captioner.compute.precision}")
+    captioner = load_captioner([run], ["sampling.method=beam", "sampling.beam_size=3"])
+    alone = Alone(load_checkpoint(run).model.encoder, files, captioner.compute)
+    print(f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam 3, {captioner.compute.precision}")
     caption(captioner, files[:128])
     for _ in range(3):
-        before = encoder_rate(encoder, files, captioner.compute, batches=12)
+        before = alone.rates()
         taken = seconds(lambda: caption(captioner, files))
-        alone = (before + encoder_rate(encoder, files, captioner.compute, batches=12)) / 2
-        print(f"{len(files) / taken:.0f} pictures/s, encoder alone {alone:.0f}: ratio {len(files) / taken / alone:.2f}")
+        print(before.mean(alone.rates()).compare(len(files) / taken))
 
 
 def caption(captioner: Captioner, files: list[Path]) -> None:

@@ -32,7 +32,7 @@ def main() -> None:
     """Two runs over the same folder."""
     run, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3000
     photos, kind = pictures(200)
-    captioner = load_captioner(run, ["sampling.method=greedy"])
+    captioner = load_captioner([run], ["sampling.method=greedy"])
     with tempfile.TemporaryDirectory() as folder:
         for number in range(count):
             repeated = photos[number % len(photos)].read_bytes() + number.to_bytes(4, "big")

@@ -1,11 +1,10 @@
 """Preprocessing against the encoder alone; and its memory. ``python tests/benchmarks/preprocess.py [7000]``."""
 
-import copy
 import resource
 import tempfile
 from pathlib import Path
 
-from machine import argument, encoder_rate, mobilenet, pictures, seconds
+from machine import Alone, Rates, argument, mobilenet, pictures, seconds
 
 from captioner.compute import Compute
 from captioner.config import FeaturesConfig
@@ -18,21 +17,20 @@ def main() -> None:
     files, kind = pictures(argument(7000))
     compute = Compute.choose()
     encoder = mobilenet()
-    alone = copy.deepcopy(encoder).to(compute.device, compute.dtype)
+    alone = Alone(encoder, files, compute)
     print(f"{len(files):,} {kind}; MobileNetV2, {compute.precision}, {compute.device}")
-    peaks, rates, quarter = [], [], len(files) // 4
+    peaks, rates, times, quarter = [], [alone.rates()], [], len(files) // 4
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(FeaturesConfig(path=f"{folder}/features"), encoder)
         for part in range(4):
-            before = encoder_rate(alone, files, compute, batches=12)
             some = files[part * quarter : (part + 1) * quarter]
-            taken = seconds(lambda: fill_store(store, encoder, some, files[0].parent, compute, ignore))
-            after = encoder_rate(alone, files, compute, batches=12)
-            rates.append((quarter / taken, (before + after) / 2))
+            times.append(seconds(lambda: fill_store(store, encoder, some, files[0].parent, compute, ignore)))
+            rates.append(alone.rates())
             peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-            print(f"  part {part + 1}: {rates[-1][0]:.0f} pictures/s, encoder alone {rates[-1][1]:.0f}")
-        ratio = sum(rate for rate, _ in rates) / sum(rate for _, rate in rates)
-        print(f"ratio {ratio:.2f}; peak memory {peaks[0]:.0f} MB after a quarter, {peaks[-1]:.0f} MB after all")
+            print(f"  part {part + 1}: {rates[-2].mean(rates[-1]).compare(quarter / times[-1])}")
+        mean = Rates(*(sum(getattr(rate, name) for rate in rates) / len(rates) for name in ("plain", "folded")))
+        print(f"all: {mean.compare(4 * quarter / sum(times))}")
+        print(f"peak memory {peaks[0]:.0f} MB after a quarter, {peaks[-1]:.0f} MB after all")
         again = seconds(lambda: fill_store(store, encoder, files[: 4 * quarter], files[0].parent, compute, ignore))
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e9
         print(f"a second run: {again:.2f} s; the store takes {size:.2f} GB")

@@ -5,7 +5,7 @@ import random
 import torch
 from machine import matrix_rate, seconds
 
-from captioner.batch import Batch, pack_captions
+from captioner.batch import PAD, Batch, pack_captions
 from captioner.compute import Compute
 from captioner.config import Config, DatasetConfig, DecoderConfig
 from captioner.model.build import CaptionModel, build_decoder
@@ -29,7 +29,16 @@ def make_batch(rng: random.Random) -> Batch:
 def forward_operations(config: DecoderConfig, batch: Batch) -> float:
     """Multiplications and additions of one forward pass's matrix products; only words that are there count."""
     words, hidden, embedding = batch.words, config.hidden_size, config.embedding_size
-    operations = words * embedding * VOCABULARY + words * embedding * 4 * hidden
+    operations = words * embedding * VOCABULARY
+    if config.type == "transformer":
+        # Query, key, value and output of self-attention, query and output of cross-attention, feed-forward network.
+        a_word = (4 + 2) * hidden * hidden + 2 * hidden * config.inner_size
+        # Comparisons and weighted sums: over the words so far, itself included, and over the picture.
+        looks = int((batch.steps + 1)[batch.targets != PAD].sum()) + words * POSITIONS
+        an_image = POSITIONS * (FEATURE_SIZE * hidden + config.layers * 2 * hidden * hidden)
+        operations += words * hidden * embedding
+        return 2.0 * (operations + config.layers * (words * a_word + looks * 2 * hidden) + IMAGES * an_image)
+    operations += words * embedding * 4 * hidden
     if config.type == "lstm":
         return 2.0 * (operations + words * hidden * 4 * hidden + IMAGES * FEATURE_SIZE * embedding)
     attention = config.attention_size
@@ -50,7 +59,10 @@ def main() -> None:
         DecoderConfig(type="lstm"),
         DecoderConfig(type="attention"),
         DecoderConfig(type="attention", attention_size=256),
+        DecoderConfig(type="transformer", layers=3),
     ):
+        size = {"attention": f" {config.attention_size}", "transformer": f", {config.layers} layers"}
+        name = config.type + size.get(config.type, "")
         model = CaptionModel(encoder, build_decoder(config, FEATURE_SIZE, VOCABULARY)).to(compute.device)
         model.train()
         whole = Config(dataset=DatasetConfig(format="shapes", root=""), decoder=config)
@@ -65,7 +77,7 @@ def main() -> None:
             operations = 3 * sum(forward_operations(config, batch) for batch in batches)
             captions = sum(len(batch.image_of) for batch in batches)
             print(
-                f"{config.type:9} attention_size {config.attention_size}: {captions / taken:5.0f} captions/s, "
+                f"{name}: {captions / taken:5.0f} captions/s, "
                 f"{operations / taken / 1e9:4.0f} of {rate / 1e9:.0f} GFLOP/s = {operations / taken / rate:.2f}"
             )
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from captioner.config import Config
+from captioner.evaluation.references import References
 from captioner.text import tokenize
 from captioner.vocab import Vocabulary
 
@@ -122,7 +123,24 @@ def test_quiet_says_nothing(cli: Any, tiny_file: Path, tmp_path: Path) -> None:
     assert (finished.status, finished.out, finished.err) == (0, "", "")
 
 
+def references_of(shapes: Path, split: str) -> dict[int | str, list[str]]:
+    document = json.loads((shapes / "shapes.json").read_text())
+    entries = [image for image in document["images"] if image["split"] == split]
+    return {entry["imgid"]: [one["raw"] for one in entry["sentences"]] for entry in entries}
+
+
 NAMES = ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"]
+
+
+SETTINGS = ["perplexity", "images", "tokenizer", "sampling", "references"]
+DIVERSITY = [
+    "distinct_caption_ratio",
+    "novel_caption_ratio",
+    "mean_length",
+    "repetition_rate",
+    "unknown_word_rate",
+    "collapse",
+]
 
 
 def official(candidates: dict[int, str], references: dict[int, list[str]]) -> dict[str, float]:
@@ -145,12 +163,19 @@ def test_evaluate_a_model(cli: Any, tiny_run: Path, tiny_config: Config, shapes:
     finished = cli("evaluate", "--model", tiny_run, "--split", "dev", "-o", output, "--per-image", per_image, "--quiet")
     assert (finished.status, finished.err) == (0, "")
     scores = json.loads(output.read_text())
-    assert list(scores) == [*NAMES, "perplexity", "images", "tokenizer", "sampling"]
+    assert list(scores) == [*NAMES, *SETTINGS, *DIVERSITY]
     assert scores["images"] == 8
     assert scores["tokenizer"] == "captioner-ptb-1"
     assert scores["sampling"] == tiny_config.sampling.model_dump()
     assert dict(finished.rows)["CIDEr"] == f"{scores['CIDEr']:.4f}"
     assert dict(finished.rows)["images"] == "8"
+    assert dict(finished.rows)["tokenizer"] == "captioner-ptb-1"
+    assert dict(finished.rows)["sampling"] == "method beam, beam_size 2, max_length 8, length_penalty 1.0"
+    known = references_of(shapes, "val")
+    assert scores["references"] == References("shapes.json, val", known).to_json()
+    count = sum(map(len, known.values()))
+    sha256 = scores["references"]["sha256"]
+    assert dict(finished.rows)["references"] == f"{count} captions of shapes.json, val, sha256 {sha256[:12]}"
 
     row = next(
         row
@@ -184,6 +209,72 @@ def test_scores_of_a_model_are_pycocoevalcap_s_of_its_captions(cli: Any, tiny_ru
     assert {name: scores[name] for name in NAMES} == pytest.approx(expected, abs=1e-6)
 
 
+def test_how_much_a_model_s_captions_vary(cli: Any, tiny_run: Path, shapes: Path) -> None:
+    document = json.loads((shapes / "shapes.json").read_text())
+    files = [shapes / "images" / entry["filename"] for entry in document["images"] if entry["split"] == "val"]
+    captions = [tuple(tokenize(row[1])) for row in cli("caption", *files, "--model", tiny_run, "--quiet").rows]
+    training = {tuple(tokenize(caption)) for caption in captions_of(shapes, "train")}
+    known = {word for caption in captions_of(shapes, "val") for word in tokenize(caption)}
+    words = [word for caption in captions for word in caption]
+    scores = json.loads(cli("evaluate", "--model", tiny_run, "--json", "--quiet").out)
+    assert scores["distinct_caption_ratio"] == len(set(captions)) / 8
+    assert scores["novel_caption_ratio"] == sum(caption not in training for caption in captions) / 8
+    assert scores["mean_length"] == len(words) / 8
+    assert scores["unknown_word_rate"] == sum(word not in known for word in words) / len(words)
+    assert scores["collapse"] is None
+
+
+def test_of_another_data_set_copies_are_not_counted(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
+    other = ["--set", f"dataset.root={tmp_path}/other", "--set", "dataset.size=40"]
+    finished = cli("evaluate", "--model", tiny_run, *other, "--json", "--quiet")
+    assert finished.status == 0
+    assert json.loads(finished.out)["novel_caption_ratio"] is None
+
+
+def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
+    output = tmp_path / "beams.json"
+    finished = cli("evaluate", "--model", tiny_run, "--beam-sizes", "1, 3,2,3", "--output", output, "--quiet")
+    assert (finished.status, finished.err) == (0, "")
+    entries = json.loads(output.read_text())
+    assert [list(entry) for entry in entries] == [
+        ["beam_size", "search_seconds", *NAMES, *SETTINGS, *DIVERSITY],
+    ] * 3
+    assert [entry["beam_size"] for entry in entries] == [1, 3, 2]
+    for entry, row in zip(entries, finished.rows, strict=False):
+        seconds = entry["search_seconds"]
+        scores = [f"{entry[name]:.4f}" for name in NAMES]
+        assert row == [str(entry["beam_size"]), *scores, f"{seconds:.2f} s", f"{8 / seconds:.0f}"]
+        size = entry["beam_size"]
+        method = "greedy" if size == 1 else "beam"
+        alone = cli(
+            "evaluate", "--model", tiny_run, "--json", "--quiet",
+            "--set", f"sampling.method={method}", "--set", f"sampling.beam_size={size}",
+        )  # fmt: skip
+        expected = json.loads(alone.out)
+        assert {name: entry[name] for name in expected} == expected
+    settings = dict(finished.rows[3:])
+    assert list(settings) == ["images", "perplexity", "tokenizer", "references", "sampling"]
+    assert settings["sampling"] == "method beam, and greedy for 1, max_length 8, length_penalty 1.0"
+
+
+def test_pictures_are_encoded_once_for_all_beam_sizes(
+    cli: Any, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from captioner.predictor import Captioner
+
+    encode, calls = Captioner.encode, []
+    monkeypatch.setattr(Captioner, "encode", lambda self, pixels: calls.append(len(pixels)) or encode(self, pixels))
+    assert cli("evaluate", "--model", tiny_run, "--beam-sizes", "1,2,3", "--quiet").status == 0
+    assert calls == [8]
+
+
+def test_the_training_split_when_it_is_wanted(cli: Any, tiny_run: Path) -> None:
+    wanted = ["evaluate", "--model", tiny_run, "--split", "train", "--allow-training-split", "--json", "--quiet"]
+    finished = cli(*wanted)
+    assert finished.status == 0
+    assert json.loads(finished.out)["images"] == 64
+
+
 def test_evaluate_with_other_sampling(cli: Any, tiny_run: Path) -> None:
     finished = cli(
         "evaluate", "--model", tiny_run, "--json", "--quiet",
@@ -210,6 +301,33 @@ def test_evaluate_anybody_s_captions(cli: Any, tmp_path: Path) -> None:
     assert {name: scores[name] for name in NAMES} == pytest.approx(official(candidates, references), abs=1e-6)
     assert scores["perplexity"] is None
     assert scores["images"] == 3
+    assert scores["sampling"] == {"method": "file", "name": "p.json"}
+    assert scores["references"] == References("r.json", references).to_json()
+    assert {name: scores[name] for name in DIVERSITY} == {
+        "distinct_caption_ratio": 1.0,
+        "novel_caption_ratio": None,
+        "mean_length": 4.0,
+        "repetition_rate": 0.0,
+        "unknown_word_rate": 0.0,
+        "collapse": None,
+    }
+
+
+def test_captions_that_hardly_differ_are_warned_of(cli: Any, tmp_path: Path) -> None:
+    found, known = tmp_path / "p.json", tmp_path / "r.json"
+    found.write_text(json.dumps([{"image_id": key, "caption": "a dog"} for key in range(30)]))
+    known.write_text(json.dumps({"annotations": [{"image_id": key, "caption": f"a cat {key}"} for key in range(30)]}))
+    finished = cli("evaluate", "--predictions", found, "--references", known, "--quiet")
+    assert finished.status == 0
+    warning = (
+        "captions hardly differ from picture to picture: 30 of 30 pictures get 'A dog'; likely cause: too little "
+        "training or too high a learning rate, or pictures that are prepared otherwise than in training"
+    )
+    assert finished.err == f"warning: {warning}\n"
+    assert "collapse" not in dict(finished.rows)
+    assert (
+        json.loads(cli("evaluate", "--predictions", found, "--references", known, "--json").out)["collapse"] == warning
+    )
 
 
 def test_caption_piped(cli: Any, tiny_run: Path, photos: Path) -> None:
@@ -382,7 +500,7 @@ def test_inspect_needs_no_torch(tiny_run: Path) -> None:
 
 def test_no_arguments_show_the_help(cli: Any) -> None:
     finished = cli()
-    for command in ("vocab", "preprocess", "train", "evaluate", "caption", "inspect"):
+    for command in ("vocab", "preprocess", "train", "evaluate", "compare", "caption", "inspect"):
         assert command in finished.out + finished.err
 
 

@@ -86,6 +86,17 @@ def test_photos_missing_for_some_captions(cli: Any, config: Path, flickr: Path) 
     assert "warning: 2 pictures missing on the disk, left out: b.jpg, d.jpg" in allowed.err.splitlines()
 
 
+def test_a_caption_without_words(cli: Any, config: Path, flickr: Path) -> None:
+    file = flickr / "Flickr8k.token.txt"
+    file.write_text(file.read_text() + "".join(f"{name}.jpg#2\t...\n" for name in "abcd"))
+    assert_refused(
+        cli("vocab", "--config", config, "--set", "dataset.val_fraction=0.25", "--set", "dataset.test_fraction=0"),
+        1,
+        "3 training pictures with a caption that has no word: b.jpg, c.jpg, d.jpg",
+        "write or delete it: the model would learn to say nothing",
+    )
+
+
 def test_an_unknown_backbone(cli: Any, config: Path) -> None:
     assert_refused(
         cli("preprocess", "--config", config, "--set", "encoder.backbone=resnet5"),
@@ -294,6 +305,38 @@ def test_a_split_that_does_not_exist(cli: Any, tiny_run: Path) -> None:
     first, second = finished.err.splitlines()
     assert first.endswith("shapes.json: no split is called 'tset', did you mean 'test'?")
     assert second == "       choose one of: train (64), val (8), test (8)"
+
+
+@pytest.mark.parametrize("name", ["train", "Training"])
+def test_the_split_that_a_model_was_trained_on(cli: Any, tiny_run: Path, name: str) -> None:
+    problem = "models are trained on that split: scores on it say nothing of other pictures"
+    assert_refused(
+        cli("evaluate", "--model", tiny_run, "--split", name),
+        2,
+        problem,
+        "choose --split val or test, or add --allow-training-split",
+    )
+    assert_refused(cli("compare", tiny_run, tiny_run, "--split", name), 2, problem, "choose --split val or test")
+
+
+@pytest.mark.parametrize("sizes", ["0", "1,x", "1,,2", "1.5", "-1"])
+def test_beam_sizes_that_are_none(cli: Any, tiny_run: Path, sizes: str) -> None:
+    assert_refused(
+        cli("evaluate", "--model", tiny_run, f"--beam-sizes={sizes}"),
+        2,
+        f"--beam-sizes {sizes}: expected whole numbers above 0",
+        "for example --beam-sizes 1,3,5",
+    )
+
+
+def test_beam_sizes_with_what_they_do_not_go_with(cli: Any, tiny_run: Path) -> None:
+    for arguments in (["--model", tiny_run, "--per-image", "x.jsonl"], ["--predictions", "p", "--references", "r"]):
+        assert_refused(
+            cli("evaluate", *arguments, "--beam-sizes", "1,3"),
+            2,
+            "--beam-sizes needs --model, and has no --per-image",
+            "leave out one of them",
+        )
 
 
 def test_nothing_to_score(cli: Any, tmp_path: Path) -> None:

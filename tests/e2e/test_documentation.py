@@ -69,8 +69,9 @@ def test_readme_commands_run_in_order(reader: Path, cli, monkeypatch: pytest.Mon
         result = cli(*words)
         assert result.status == 0, (words, result.err)
         seen.append(words[0])
-    assert {"train", "inspect", "evaluate", "caption", "vocab"} <= set(seen)
+    assert {"train", "inspect", "evaluate", "compare", "caption", "vocab"} <= set(seen)
     assert (reader / "captions.csv").read_text().startswith("file,caption,log_prob,confidence,error\n")
+    assert "<article>" in (reader / "differences.html").read_text()
     for block in blocks("python") + blocks("python", "docs/captioning.md"):
         exec(compile(block, "a document", "exec"), {})
 

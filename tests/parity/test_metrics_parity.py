@@ -52,6 +52,8 @@ images = st.lists(image, min_size=1, max_size=8).filter(
 @example([([], [["a"]])])
 @example([(["a"], [["a"]])])
 @example([(["a"], [[""], ["a"]]), ([], [[], []])])
+@example([(["!!", "!!"], [["!!"], ["!!", "'s", "!!"]]), (["!!"], [["a"]])])
+@example([(["犬", "café"], [["café", "犬"], ["犬", "café"]]), (["cafe"], [["café"]])])
 @example([(["a", "dog"], [["a", "dog"]] * 5), (["dog"], [["a"]])])
 @example([(["a"] * 12, [["a"] * 3, ["a"] * 12]), (["dog"], [["dog"]])])
 def test_generated_captions(drawn: list[tuple[list[str], list[list[str]]]]) -> None:

@@ -15,6 +15,11 @@ WORDS, FEATURES, POSITIONS = 17, 6, 5
 KINDS: dict[str, dict[str, Any]] = {
     "attention": {"type": "attention"},
     **{f"lstm-{how}": {"type": "lstm", "conditioning": how} for how in ("first", "initial", "every")},
+    "transformer": {"type": "transformer", "layers": 2, "heads": 2, "feed_forward_size": 12},
+    **{
+        f"refined-{kind}": {"type": kind, "refiner_layers": 2, "heads": 2, "feed_forward_size": 12}
+        for kind in ("attention", "lstm", "transformer")
+    },
     **{f"lstm-{how}-2": {"type": "lstm", "conditioning": how, "layers": 2} for how in ("first", "initial", "every")},
 }
 CASES = [

@@ -94,7 +94,6 @@ def test_quotes_that_belong_to_a_caption_stay(tmp_path: Path) -> None:
             "a.jpg#0\tA dog\nno tab here\n",
             ":2: expected 'picture#number<TAB>caption', found 'no tab here'",
         ),
-        ("Flickr8k.token.txt", "a.jpg#0\t \n", ":1: expected 'picture#number<TAB>caption', found 'a.jpg#0'"),
         ("captions.txt", "image,caption\na.jpg,A dog\nb.jpg\n", ":3: expected 'picture,caption', found 'b.jpg'"),
         ("results.csv", "image_name| n| c\na.jpg| x\n", ":2: expected 'picture| number| caption', found 'a.jpg| x'"),
     ],
@@ -102,6 +101,22 @@ def test_quotes_that_belong_to_a_caption_stay(tmp_path: Path) -> None:
 def test_a_broken_line_is_named(tmp_path: Path, name: str, text: str, problem: str) -> None:
     write(tmp_path, {name: text})
     assert refusal(tmp_path, "flickr") == (f"ROOT/{name}{problem}", "mend that line, and try again")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("Flickr8k.token.txt", "a.jpg#0\t \n", 1),
+        ("captions.txt", "image,caption\na.jpg,A dog\na.jpg,\n", 3),
+        ("results.csv", "image_name| n| c\na.jpg| 0|\n", 2),
+    ],
+)
+def test_an_empty_caption_is_named(tmp_path: Path, name: str, text: str, line: int) -> None:
+    write(tmp_path, {name: text})
+    assert refusal(tmp_path, "flickr") == (
+        f"ROOT/{name}:{line}: a.jpg has an empty caption",
+        "write it or delete it, and try again",
+    )
 
 
 def test_a_caption_given_twice(tmp_path: Path) -> None:

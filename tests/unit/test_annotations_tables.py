@@ -39,7 +39,12 @@ class TestCsv:
                 ":3: 3 fields where the header has 2",
                 'put text that contains a comma between quotes ("), and try again',
             ),
-            ("image,caption\na, \n", ":2: the caption is empty", "mend that line, and try again"),
+            ("image,caption\na, \n", ":2: a has an empty caption", "write it or delete it, and try again"),
+            (
+                "image,caption\na,x\na,\nb,\n",
+                ":3: a has an empty caption (1 of 2)",
+                "write it or delete it, and try again",
+            ),
             ("image,caption\n,x\n", ":2: the picture is empty", "mend that line, and try again"),
             (
                 'image,caption\na,"one\n',
@@ -60,6 +65,13 @@ class TestCsv:
 
 
 class TestJsonl:
+    def test_an_empty_list_of_captions(self, tmp_path: Path) -> None:
+        write(tmp_path, {"captions.jsonl": '{"image": "a", "caption": []}\n'})
+        assert refusal(tmp_path, "jsonl") == (
+            "ROOT/captions.jsonl: 1 picture without captions: a",
+            "write captions for them, or remove them from the data set",
+        )
+
     def test_a_caption_or_a_list_of_them(self, tmp_path: Path) -> None:
         text = '{"image": "a", "caption": "one"}\n\n{"image": "a", "caption": ["two ", "thr\u2028ee"]}\n'
         write(tmp_path, {"captions.jsonl": text} | pictures("a"))
@@ -77,9 +89,9 @@ class TestJsonl:
             ("{", "not valid JSON: Expecting property name enclosed in double quotes (column 2)", None),
             ("[]", "expected an object such as {...}", None),
             ('{"image": "", "caption": "x"}', "'image' is not the path of a picture", None),
-            ('{"image": "a", "caption": []}', "'caption' is neither a caption nor a list of captions", None),
             ('{"image": "a", "caption": ["x", 3]}', "'caption' is neither a caption nor a list of captions", None),
-            ('{"image": "a", "caption": " "}', "'caption' is neither a caption nor a list of captions", None),
+            ('{"image": "a", "caption": null}', "'caption' is neither a caption nor a list of captions", None),
+            ('{"image": "a", "caption": " "}', "a has an empty caption", "write it or delete it, and try again"),
             (
                 '{"images": "a", "caption": "x"}',
                 "no key 'image', did you mean 'images'?",

@@ -16,6 +16,7 @@ from torchvision import models
 from captioner.errors import CaptionerError, ModelError
 from captioner.model.backbones import backbone_names, build_backbone, check_backbone, default_weights
 from captioner.model.encoder import Encoder
+from captioner.model.folding import folded
 
 
 @dataclass(frozen=True)
@@ -381,3 +382,38 @@ def test_bfloat16_comes_close_to_float32(name: str) -> None:
         rounded = copy.deepcopy(encoder).to(torch.bfloat16)(pictures(64))
     assert rounded.dtype == torch.bfloat16
     assert F.cosine_similarity(rounded.float().flatten(), exact.flatten(), dim=0) > 0.99
+
+
+@pytest.mark.parametrize("name", ["resnet18", "inception_v3", "mobilenet_v2", "densenet121", "vgg11_bn", "vit_b_16"])
+def test_a_copy_for_inference_gives_the_same_features(name: str) -> None:
+    encoder = Encoder.from_settings(name, weights="none", grid=2, fine_tune=False, image_size=None)
+    norms = [module for module in encoder.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        torch.nn.init.normal_(norm.running_mean, std=0.1)
+        torch.nn.init.uniform_(norm.running_var, 0.5, 2)
+    fast = encoder.for_inference(torch.device("cpu"), torch.float32)
+    images = torch.randint(0, 256, (1, 3, encoder.transform.crop, encoder.transform.crop), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected, found = encoder(images), fast(images)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    left = [module for module in fast.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert len(left) < len(norms) or not norms
+    assert fast.transform == encoder.transform
+    assert not any(parameter.requires_grad for parameter in fast.parameters())
+
+
+def test_what_cannot_be_followed_is_left_as_it_is() -> None:
+    class Undecided(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = torch.nn.BatchNorm2d(3)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.norm(images) if images.sum() > 0 else images
+
+    plain = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3))
+    sequence = torch.nn.Sequential(plain, Undecided()).eval()
+    result = folded(sequence)
+    assert [type(part).__name__ for part in result.modules() if "Norm" in type(part).__name__] == ["BatchNorm2d"]
+    images = torch.rand(1, 3, 4, 4)
+    torch.testing.assert_close(result(images), sequence(images))

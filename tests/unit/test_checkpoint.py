@@ -32,9 +32,9 @@ PROVENANCE = {
 VOCABULARY = Vocabulary.build([["a", "dog", "runs"], ["a", "cat"]], min_count=1)
 
 
-def config_of(**encoder: Any) -> Config:
+def config_of(decoder: dict[str, Any] | None = None, **encoder: Any) -> Config:
     settings = {"backbone": "resnet18", "weights": "none", "image_size": 64, **encoder}
-    decoder = {"embedding_size": 6, "hidden_size": 7, "attention_size": 5}
+    decoder = {"embedding_size": 6, "hidden_size": 7, "attention_size": 5, **(decoder or {})}
     return Config.model_validate(
         {"dataset": {"format": "shapes", "root": "data"}, "encoder": settings, "decoder": decoder}
     )
@@ -375,7 +375,7 @@ def test_saving_where_one_may_not_write(tmp_path: Path) -> None:
     assert remedy == "check that the folder exists and that you may write to it"
 
 
-def test_description_says_what_is_inside(saved: Path) -> None:
+def test_description_says_what_is_inside(saved: Path, tmp_path: Path) -> None:
     sections = describe(saved)
     parameters = sum(parameter.numel() for parameter in model_of(config_of()).decoder.parameters())
     assert sections["checkpoint"]["directory"] == str(saved)
@@ -387,6 +387,13 @@ def test_description_says_what_is_inside(saved: Path) -> None:
         "features": "4 positions of 512",
     }
     assert sections["decoder"] == {"type": "attention", "hidden size": 7, "parameters": f"{parameters:,}"}
+    for decoder, said in (
+        ({"type": "lstm"}, "lstm (first)"),
+        ({"type": "transformer", "layers": 3, "heads": 7}, "transformer (3 layers)"),
+    ):
+        config = config_of(decoder)
+        save_checkpoint(tmp_path / said, model_of(config), VOCABULARY, config, PROVENANCE)
+        assert describe(tmp_path / said)["decoder"]["type"] == said
     assert sections["vocabulary"] == {"words": "8", "fingerprint": VOCABULARY.fingerprint}
     assert sections["training"] == {
         "data": "some (train 1)",

@@ -61,12 +61,26 @@ def test_dump_reads_back_as_the_same_config(text: str) -> None:
         ("decoder:\n  dropout: 1.0\n", "my.yaml:5: decoder.dropout: expected less than 1, found 1.0"),
         (
             "decoder:\n  type: atention\n",
-            "my.yaml:5: decoder.type: expected 'lstm' or 'attention', found 'atention', did you mean 'attention'?",
+            "my.yaml:5: decoder.type: expected 'lstm', 'attention' or 'transformer', found 'atention', "
+            "did you mean 'attention'?",
         ),
         (
             "training:\n  learning_rate: 1e-4\n",
             "my.yaml:5: training.learning_rate: expected a number, found '1e-4' "
             "(YAML reads 1e-4 as text: write 1.0e-04)",
+        ),
+        (
+            "decoder:\n  type: transformer\n  hidden_size: 500\n  heads: 8\n",
+            "my.yaml:7: decoder.heads: expected a divisor of decoder.hidden_size, which is 500 (such as 5), found 8",
+        ),
+        (
+            "decoder:\n  hidden_size: 300\n  refiner_layers: 1\n",
+            "my.yaml:4: decoder.heads: expected a divisor of decoder.hidden_size, which is 300 (such as 6), found 8",
+        ),
+        (
+            "decoder:\n  tune_word_vectors: false\n",
+            "my.yaml:5: decoder.tune_word_vectors: expected true, since no decoder.word_vectors are given that could "
+            "stay as they are, found False",
         ),
         ("decoder:\n  tie_embeddings: 1\n", "my.yaml:5: decoder.tie_embeddings: expected a boolean, found 1"),
         (
@@ -78,6 +92,18 @@ def test_dump_reads_back_as_the_same_config(text: str) -> None:
 )
 def test_mistake_is_named_with_its_line(lines: str, problem: str) -> None:
     assert refusal(DATASET + lines) == ([problem], "mend my.yaml or the --set values, and try again")
+
+
+def test_heads_only_matter_where_there_are_some() -> None:
+    assert parsed(DATASET + "decoder:\n  hidden_size: 500\n").decoder.heads == 8
+    problems, _ = refusal(DATASET + "decoder:\n  type: transformer\n  hidden_size: wide\n")
+    assert problems == ["my.yaml:6: decoder.hidden_size: expected an integer, found 'wide'"]
+
+
+def test_only_the_transformer_ties_its_embeddings_by_default() -> None:
+    for kind, tied in (("lstm", False), ("attention", False), ("transformer", True)):
+        assert parsed(DATASET, f"decoder.type={kind}").decoder.tied is tied
+        assert parsed(DATASET, f"decoder.type={kind}", f"decoder.tie_embeddings={not tied}").decoder.tied is not tied
 
 
 def test_missing_keys_are_named_by_their_section() -> None:
@@ -100,6 +126,18 @@ def test_all_mistakes_come_at_once() -> None:
         "--set sampling.beam=3: unknown key 'sampling.beam', did you mean 'beam_size'?",
     ]
     assert remedy == "mend my.yaml or the --set values, and try again"
+
+
+def test_values_that_do_not_go_together() -> None:
+    text = DATASET + "sampling:\n  method: diverse_beam\n  beam_size: 6\n  beam_groups: 4\n"
+    assert refusal(text)[0] == ["my.yaml:4: sampling: beam_size 6 cannot be shared evenly among beam_groups 4"]
+    assert refusal(DATASET, "sampling.min_length=21")[0] == ["my.yaml: sampling: min_length 21 is above max_length 20"]
+
+
+def test_each_beam_is_a_group_unless_said_otherwise() -> None:
+    assert parsed(DATASET, "sampling.method=diverse_beam").sampling.groups == 5
+    assert parsed(DATASET, "sampling.method=diverse_beam", "sampling.beam_groups=1").sampling.groups == 1
+    assert parsed(DATASET, "sampling.method=beam", "sampling.beam_groups=2").sampling.groups == 1
 
 
 def test_overrides_replace_and_add_values() -> None:

@@ -21,7 +21,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
 from captioner.data import heic
-from captioner.data.images import Source, load_image, try_image
+from captioner.data.images import Source, load_image, load_thumbnail, try_image
 from captioner.errors import ImageError
 from captioner.transform import ImageTransform
 
@@ -453,3 +453,29 @@ def test_heic_with_its_extra() -> None:
     pillow_heif.register_heif_opener()
     image = painted(64, 64)
     assert (load_image(encoded(image, "HEIF", quality=95), SQUARE).int() - pixels(image).int()).abs().float().mean() < 8
+
+
+def test_thumbnails_are_whole_upright_and_without_metadata(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Held upright: to be turned by a quarter.
+    exif[0x010E] = "whose picture this is"
+    path = tmp_path / "p.jpg"
+    painted(1600, 800).save(path, exif=exif)
+    data = load_thumbnail(path, 200)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (100, 200))
+        assert not image.getexif()
+    assert b"whose" not in data
+
+
+def test_thumbnails_of_small_and_see_through_pictures(tmp_path: Path) -> None:
+    Image.new("RGBA", (30, 20), (0, 0, 0, 0)).save(tmp_path / "p.png")
+    with Image.open(io.BytesIO(load_thumbnail(tmp_path / "p.png", 200))) as image:
+        assert image.size == (30, 20)
+        assert image.getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_thumbnails_of_what_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(ImageError) as refusal:
+        load_thumbnail(tmp_path / "none.jpg", 200)
+    assert refusal.value.problem == "no such file"

@@ -14,7 +14,7 @@ LAYERS = {
     0: {"captioner", "errors", "config", "configfile", "text", "vocab", "transform"}
     | {"files", "events", "memory", "compute", "parallel", "batch"},
     1: {"data", "model", "sampling"},
-    2: {"checkpoint", "checkpoint_index", "predictor", "description", "preprocess", "rows", "loading"}
+    2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
     | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation"},
     3: {"server"},
     4: {"cli", "__main__"},
@@ -125,7 +125,9 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["caption", "--help"], ["--version"]], ids=str)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["caption", "--help"], ["lint", "--help"], ["--version"]], ids=str
+)
 def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
     code = (
         "import sys; sys.argv = ['captioner', *sys.argv[1:]]\n"

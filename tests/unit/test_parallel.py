@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from captioner.compute import Compute
 from captioner.parallel import chunked, in_order
 
 
@@ -51,17 +52,18 @@ def test_an_error_comes_in_its_place_and_ends_the_work() -> None:
 
 
 def test_each_worker_has_its_share_of_the_threads() -> None:
+    compute = Compute(torch.device("cpu"), torch.float32)
     before = torch.get_num_threads()
-    torch.set_num_threads(4)
+    torch.set_num_threads(20)
     try:
-        assert set(in_order(lambda _: torch.get_num_threads(), range(9), workers=2)) == {2}
-        assert set(in_order(lambda _: torch.get_num_threads(), range(9), workers=8)) == {1}
-        assert torch.get_num_threads() == 4
+        assert compute.workers == 16
+        assert set(compute.in_order(lambda _: torch.get_num_threads(), range(9))) == {1}
+        assert torch.get_num_threads() == 20
         fresh: list[int] = []
         thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
         thread.start()
         thread.join()
-        assert fresh == [4]
+        assert fresh == [20]
     finally:
         torch.set_num_threads(before)
 

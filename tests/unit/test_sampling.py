@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 from torch import Tensor
-from transition_decoder import END, PAD, SPECIALS, START, UNKNOWN, TransitionDecoder, random_tables, scores_after
+from transition_decoder import END, PAD, START, UNKNOWN, TransitionDecoder, random_tables, rules, scores_after
 
 from captioner.config import SamplingConfig
 from captioner.sampling import Hypothesis, sample
@@ -14,9 +14,11 @@ from captioner.sampling.sampler import greedy
 
 
 def searched(tables: Tensor, beam: int, longest: int, penalty: float = 1.0) -> list[list[Hypothesis]]:
-    return beam_search(
-        TransitionDecoder(), tables, SPECIALS, beam_size=beam, max_length=longest, length_penalty=penalty
-    )
+    return beam_search(TransitionDecoder(), tables, rules(longest), beam_size=beam, length_penalty=penalty)
+
+
+def walked(tables: Tensor, longest: int) -> list[Hypothesis]:
+    return [one for (one,) in greedy(TransitionDecoder(), tables, rules(longest))]
 
 
 def log_prob_of(table: Tensor, words: tuple[int, ...], finished: bool) -> float:
@@ -56,7 +58,7 @@ def test_a_beam_of_one_is_greedy(seed: int) -> None:
     tables = random_tables(9, 11, seed=seed)
     for longest in (1, 3, 8):
         by_beam = [several[0] for several in searched(tables, 1, longest)]
-        by_greed = greedy(TransitionDecoder(), tables, SPECIALS, longest)
+        by_greed = walked(tables, longest)
         assert [(one.words, one.finished) for one in by_beam] == [(one.words, one.finished) for one in by_greed]
         assert [one.log_prob for one in by_beam] == pytest.approx([one.log_prob for one in by_greed], abs=1e-5)
 
@@ -75,8 +77,8 @@ def test_all_pictures_at_once_is_each_alone(seed: int, beam: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_greedy_at_once_is_each_alone(seed: int) -> None:
     tables = random_tables(8, 12, seed=seed, end_bonus=1.0)
-    together = greedy(TransitionDecoder(), tables, SPECIALS, 10)
-    alone = [greedy(TransitionDecoder(), table.unsqueeze(0), SPECIALS, 10)[0] for table in tables]
+    together = walked(tables, 10)
+    alone = [walked(table.unsqueeze(0), 10)[0] for table in tables]
     assert [one.words for one in together] == [one.words for one in alone]
 
 
@@ -87,7 +89,7 @@ def test_log_prob_is_the_sum_over_the_words_and_the_end(seed: int, beam: int) ->
     for table, several in zip(tables, searched(tables, beam, 7), strict=True):
         for one in several:
             assert one.log_prob == pytest.approx(log_prob_of(table, one.words, one.finished), abs=1e-4)
-    for table, one in zip(tables, greedy(TransitionDecoder(), tables, SPECIALS, 7), strict=True):
+    for table, one in zip(tables, walked(tables, 7), strict=True):
         assert one.log_prob == pytest.approx(log_prob_of(table, one.words, one.finished), abs=1e-4)
 
 
@@ -107,16 +109,14 @@ def test_a_decoder_that_never_ends_still_gives_its_best(beam: int) -> None:
         for one in several:
             assert (len(one.words), one.finished) == (6, False)
             assert one.log_prob == pytest.approx(log_prob_of(table, one.words, False), abs=1e-4)
-    assert [(len(one.words), one.finished) for one in greedy(TransitionDecoder(), tables, SPECIALS, 6)] == [
-        (6, False)
-    ] * 3
+    assert [(len(one.words), one.finished) for one in walked(tables, 6)] == [(6, False)] * 3
 
 
 @pytest.mark.parametrize("beam", [1, 4])
 def test_a_decoder_that_ends_at_once_gives_empty_captions(beam: int) -> None:
     tables = random_tables(3, 9, seed=1, end_bonus=50.0)
     assert [several[0].words for several in searched(tables, beam, 6)] == [()] * 3
-    assert [(one.words, one.finished) for one in greedy(TransitionDecoder(), tables, SPECIALS, 6)] == [((), True)] * 3
+    assert [(one.words, one.finished) for one in walked(tables, 6)] == [((), True)] * 3
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam"])
@@ -124,7 +124,7 @@ def test_special_words_are_never_produced(method: str) -> None:
     tables = random_tables(6, 9, seed=2)
     tables[:, :, [PAD, START, UNKNOWN]] += 20.0  # Likeliest by far, and yet not allowed.
     config = SamplingConfig.model_validate({"method": method, "beam_size": 4, "max_length": 6})
-    for several in sample(TransitionDecoder(), tables, SPECIALS, config):
+    for several in sample(TransitionDecoder(), tables, rules(6), config):
         for one in several:
             assert not {PAD, START, END, UNKNOWN} & set(one.words)
 
@@ -134,7 +134,7 @@ def test_no_caption_is_longer_than_allowed(longest: int) -> None:
     tables = random_tables(6, 9, seed=3, end_bonus=-1.0)
     for several in searched(tables, 4, longest):
         assert max(len(one.words) for one in several) <= longest
-    assert max(len(one.words) for one in greedy(TransitionDecoder(), tables, SPECIALS, longest)) <= longest
+    assert max(len(one.words) for one in walked(tables, longest)) <= longest
 
 
 def test_a_larger_penalty_of_length_favours_longer_captions() -> None:
@@ -154,17 +154,17 @@ def test_pictures_that_are_done_leave_the_search() -> None:
     tables = random_tables(6, 9, seed=6)
     tables[:4, :, END] += 50.0
     decoder = TransitionDecoder()
-    greedy(decoder, tables, SPECIALS, 5)
+    greedy(decoder, tables, rules(5))
     assert decoder.images_seen[0] == 6
     assert max(decoder.images_seen[1:]) <= 2
 
 
 def test_sample_follows_the_settings() -> None:
     tables = random_tables(3, 9, seed=7)
-    by_greed = sample(TransitionDecoder(), tables, SPECIALS, SamplingConfig(method="greedy", max_length=5))
-    assert by_greed == [[one] for one in greedy(TransitionDecoder(), tables, SPECIALS, 5)]
+    by_greed = sample(TransitionDecoder(), tables, rules(5), SamplingConfig(method="greedy", max_length=5))
+    assert by_greed == [[one] for one in walked(tables, 5)]
     settings = SamplingConfig(method="beam", beam_size=3, max_length=5, length_penalty=0.5)
-    assert sample(TransitionDecoder(), tables, SPECIALS, settings) == searched(tables, 3, 5, 0.5)
+    assert sample(TransitionDecoder(), tables, rules(5), settings, captions=3) == searched(tables, 3, 5, 0.5)
 
 
 def test_the_same_search_gives_the_same_captions() -> None:

@@ -48,6 +48,13 @@ def test_a_larger_set_begins_with_the_smaller(tmp_path: Path) -> None:
     assert small == large[:5]
 
 
+def test_no_two_pictures_are_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By chance two of some thousands are; here every second one at its first attempt."""
+    monkeypatch.setattr("captioner.data.shapes.scene", lambda seed, index, attempt: scene(seed, index // 2, attempt))
+    generate_shapes(tmp_path / "set", images=10)
+    assert len({path.read_bytes() for path in (tmp_path / "set").rglob("*.png")}) == 10
+
+
 def test_splits_are_80_10_10() -> None:
     assert Counter(split_of(index) for index in range(3000)) == {"train": 2400, "val": 300, "test": 300}
 

@@ -71,6 +71,7 @@ CASES = {
     "attention": (["decoder.dropout=0.4"], [7, 9, 20]),
     "lstm": (["decoder.type=lstm", "decoder.conditioning=every", "decoder.layers=2", "decoder.dropout=0.4"], [20]),
     "plateau": (["training.schedule=plateau", "training.label_smoothing=0"], [36]),
+    "transformer": (["decoder.type=transformer", "decoder.refiner_layers=1", "decoder.dropout=0.4"], [20]),
     "average": (["training.average_decay=0.9"], [7, 20]),
     "flip": (["features.flip=true", "features.path=null"], [3]),
 }
@@ -312,7 +313,7 @@ def test_the_average_is_what_is_validated_and_kept(tiny_file: Path, tmp_path: Pa
     config = config_of(tiny_file, "training.average_decay=0.9", "training.epochs=1")
     trainer_of(config, tmp_path).fit()
     (row,) = log_of(tmp_path)
-    scored = evaluate_model(tmp_path / "best", "val", [], ignore)
+    scored = evaluate_model([tmp_path / "best"], "val", [], ignore)
     assert scored.perplexity == pytest.approx(row["val_perplexity"], rel=1e-5)
     best, last = (load_checkpoint(tmp_path / name).model.decoder.state_dict() for name in ("best", "last"))
     assert not torch.equal(best["embedding.weight"], last["embedding.weight"])
@@ -344,7 +345,7 @@ class TestLearningRateFactor:
             assert 0 <= learning_rate_factor(step, warm_up, 5) <= 1
 
 
-@pytest.mark.parametrize("kind", ["attention", "lstm"])
+@pytest.mark.parametrize("kind", ["attention", "lstm", "transformer"])
 @pytest.mark.parametrize("fine_tune", ["false", "features.12", "true"])
 @pytest.mark.parametrize("tied", ["false", "true"])
 def test_optimiser_groups(tiny_file: Path, kind: str, fine_tune: str, tied: str) -> None:
@@ -367,7 +368,7 @@ def test_optimiser_groups(tiny_file: Path, kind: str, fine_tune: str, tied: str)
             continue
         rate, decay = found[name]
         assert rate == (0.01 if name.startswith("decoder.") else 0.0005)
-        matrix = parameter.dim() > 1 and name != "decoder.embedding.weight"
+        matrix = parameter.dim() > 1 and name not in ("decoder.embedding.weight", "decoder.position.weight")
         assert decay == (0.3 if matrix else 0.0), name
     trained = any(name.startswith("encoder.") for name in found)
     assert trained == (fine_tune != "false")

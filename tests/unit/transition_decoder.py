@@ -1,14 +1,19 @@
 """A decoder for tests of samplers: the next word's scores depend on the picture and the words so far, by a table."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from captioner.sampling import Specials
+from captioner.sampling import Rules
 
 PAD, START, END, UNKNOWN = range(4)
-SPECIALS = Specials(start=START, end=END, never=(PAD, START, UNKNOWN))
+
+
+def rules(longest: int, **others: Any) -> Rules:
+    """As captions are made with, of up to ``longest`` words."""
+    return Rules(start=START, end=END, max_length=longest, never=(PAD, START, UNKNOWN), **others)
 
 
 @dataclass(frozen=True)

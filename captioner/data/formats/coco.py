@@ -71,21 +71,18 @@ def _add_captions(path: Path, annotations: list[Any], entries: dict[Hashable, En
     for number, annotation in enumerate(annotations, 1):
         image_id, caption = _fields(annotation, ("image_id", "caption"), path, "annotation", number)
         caption = caption.strip()
-        if not caption:
-            raise DatasetError(
-                f"{path}: annotation {number} (image {image_id!r}) has an empty caption",
-                "write it or delete it, and try again",
-            )
         annotation_id = annotation.get("id", -number)
         if annotation_id in seen:
             raise DatasetError(
                 f"{path}: two annotations have the id {annotation_id!r}", "delete or renumber one of them"
             )
         seen.add(annotation_id)
-        if image_id in entries:
+        if image_id not in entries:
+            strays.append(image_id)
+        elif caption:
             entries[image_id].captions.append(caption)
         else:
-            strays.append(image_id)
+            entries[image_id].empty += (f"{path}: annotation {number} (image {image_id!r})",)
     if strays:
         raise DatasetError(
             f"{path}: {counted(len(strays), 'caption')} of images that it does not list: {named(strays)}",

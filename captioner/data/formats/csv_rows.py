@@ -27,8 +27,8 @@ def read_csv(config: DatasetConfig) -> Reading:
                 problem = f"{len(row)} fields where the header has {len(header)}"
                 raise broken(source, line, problem, 'put text that contains a comma between quotes ("), and try again')
             name, text = row[image].strip(), row[caption].strip()
-            if not name or not text:
-                raise broken(source, line, f"the {'caption' if name else 'picture'} is empty")
+            if not name:
+                raise broken(source, line, "the picture is empty")
             given = row[split_column] if split_column is not None else ""
             where = f"{source}:{line}"
             gathering.add(name, folder / name, [text], split or row_split(given, where), where)

@@ -39,7 +39,7 @@ _LISTS = {
 _STRAY_SUFFIX = ".jpg.1"
 """Ending of the one name in Flickr8k's token file that no picture has: 2258277193_586949ec62.jpg.1."""
 
-_TOKEN = re.compile(r"(?P<name>.+?)#(?P<number>\d+)\t(?P<caption>.*)")
+_TOKEN = re.compile(r"(?P<name>.+?)#(?P<number>\d+)(?:\t(?P<caption>.*))?")  # No tab: an empty caption's is stripped.
 _COMMA = re.compile(r"(?P<name>[^,]+?)\s*,(?P<number>)(?P<caption>.*)")
 _COMMAS = re.compile(r"(?P<name>[^,]+?)\s*,\s*(?P<number>\d+)\s*,(?P<caption>.*)")
 # The second bar is missing in one line of the file as it is handed around (2199200615.jpg).
@@ -80,15 +80,14 @@ def _rows(path: Path) -> list[tuple[int, str, str]]:
     seen: dict[tuple[str, str], int] = {}
     for line, text in lines:
         match = pattern.fullmatch(text)
-        caption = unquote(match["caption"].strip()) if match else ""
-        if not match or not caption:
+        if not match:
             raise broken(path, line, f"expected {expected}, found {text[:80]!r}")
         if match["number"]:
             first = seen.setdefault((match["name"], match["number"]), line)
             if first != line:
                 problem = f"caption {match['number']} of {match['name']} is given twice (first on line {first})"
                 raise broken(path, line, problem, "delete or renumber one of them, and try again")
-        rows.append((line, match["name"], caption))
+        rows.append((line, match["name"], unquote((match["caption"] or "").strip())))
     return rows
 
 

@@ -25,7 +25,7 @@ def read_jsonl(config: DatasetConfig) -> Reading:
             if not isinstance(name, str) or not name.strip():
                 raise broken(source, line, f"'{config.image_column}' is not the path of a picture")
             captions = captions if isinstance(captions, list) else [captions]
-            if not captions or not all(isinstance(caption, str) and caption.strip() for caption in captions):
+            if not all(isinstance(caption, str) for caption in captions):
                 raise broken(source, line, f"'{config.caption_column}' is neither a caption nor a list of captions")
             name, where = name.strip(), f"{source}:{line}"
             given = row.get(config.split_column)

@@ -51,11 +51,10 @@ def _entry(image: Any, number: int, source: Path, folder: Path, split: str | Non
         raise DatasetError(
             f"{source}: image {number} lacks its filename, sentences or split", "mend or remove it, and try again"
         ) from None
-    if not all(captions):
-        raise DatasetError(f"{source}: {name} has an empty caption", "write it or delete it, and try again")
     if found is None:
         raise DatasetError(f"{source}: {name} is in an unknown split '{given}'", "use train, restval, val or test")
-    return Entry(image_id, name, folder / name, captions, found)
+    empty = (f"{source}: {name}",) * captions.count("")
+    return Entry(image_id, name, folder / name, [caption for caption in captions if caption], found, empty)
 
 
 def _caption(sentence: Any) -> str:

@@ -35,6 +35,8 @@ class Entry:
     captions: list[str]
     split: str | None = None
     """``train``, ``val`` or ``test``; ``None`` where the captions say nothing of splits."""
+    empty: tuple[str, ...] = ()
+    """Places of its empty captions, which are not among ``captions``; such as ``captions.csv:2: beach.jpg``."""
 
 
 @dataclass(slots=True)
@@ -58,21 +60,24 @@ class Gathering:
         self._places: dict[str, str] = {}
 
     def add(self, name: str, file: Path, captions: Iterable[str], split: str | None, place: str) -> None:
-        """Add the ``captions`` that ``place`` (a file and line) gives for the picture ``name``.
+        """Add the ``captions`` that ``place`` (a file and line) gives for the picture ``name``; some may be empty.
 
         Raises ``DatasetError`` if an earlier row put the picture into another split.
         """
         entry = self._entries.get(name)
         if entry is None:
-            self._entries[name] = Entry(name, name, file, list(captions), split)
+            entry = self._entries[name] = Entry(name, name, file, [], split)
             self._places[name] = place
-            return
-        if entry.split != split:
+        elif entry.split != split:
             raise DatasetError(
                 f"{place}: {name} is in {_split(split)} here and in {_split(entry.split)} at {self._places[name]}",
                 "put all rows of a picture into one split: its captions in two would leak from training into the test",
             )
-        entry.captions.extend(captions)
+        for caption in captions:
+            if caption:
+                entry.captions.append(caption)
+            else:
+                entry.empty += (f"{place}: {name}",)
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries

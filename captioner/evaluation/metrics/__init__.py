@@ -1,7 +1,7 @@
 """BLEU, ROUGE-L and CIDEr-D on token lists, equal to coco-caption and without Java; no torch, no files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic
 
 from captioner.errors import DatasetError
@@ -23,6 +23,8 @@ class Scores(Generic[Key]):
     """Of all captions together. BLEU pools its counts, the others are means."""
     per_image: dict[Key, dict[str, float]]
     """Of each image alone."""
+    bleu_statistics: dict[Key, bleu.BleuStatistics] = field(default_factory=dict)
+    """Of each image, what a corpus BLEU of any selection of images is made of."""
 
 
 def score(candidates: Mapping[Key, Sequence[str]], references: Mapping[Key, Sequence[Sequence[str]]]) -> Scores[Key]:
@@ -35,17 +37,17 @@ def score(candidates: Mapping[Key, Sequence[str]], references: Mapping[Key, Sequ
     """
     _check_images(candidates, references)
     cider = CiderScorer(references, remember=len(references))
-    statistics = []
+    statistics = {}
     per_image = {}
     for key, words in candidates.items():
         counts = count_ngrams(words)
         prepared = cider.references_of(key)
-        statistics.append(bleu.compare(counts, [reference.counts for reference in prepared]))
-        values = [*statistics[-1].scores(), rouge_l(words, references[key]), cider.compare(counts, prepared)]
+        statistics[key] = bleu.compare(counts, [reference.counts for reference in prepared])
+        values = [*statistics[key].scores(), rouge_l(words, references[key]), cider.compare(counts, prepared)]
         per_image[key] = dict(zip(METRICS, values, strict=True))
     means = [sum(values[name] for values in per_image.values()) / len(per_image) for name in ("ROUGE_L", "CIDEr")]
-    corpus = [*bleu.add(statistics).scores(), *means]
-    return Scores(dict(zip(METRICS, corpus, strict=True)), per_image)
+    corpus = [*bleu.add(statistics.values()).scores(), *means]
+    return Scores(dict(zip(METRICS, corpus, strict=True)), per_image, statistics)
 
 
 def _check_images(candidates: Mapping[Key, object], references: Mapping[Key, object]) -> None:

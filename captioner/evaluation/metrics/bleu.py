@@ -4,6 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from captioner.evaluation.metrics.ngrams import ORDERS, Counts
 
 # From coco-caption: they keep empty captions from dividing by zero, and show in the scores of single captions.
@@ -34,6 +37,10 @@ class BleuStatistics(NamedTuple):
             scores.append(product ** (1 / order) * brevity_penalty)
         return scores
 
+    def row(self) -> tuple[int, ...]:
+        """All of it in ten numbers, which :func:`scores_of_sums` reads."""
+        return (self.length, self.reference_length, *self.possible, *self.matched)
+
 
 def compare(candidate: Counts, references: Sequence[Counts]) -> BleuStatistics:
     """Statistics of one caption against the references of its image, of which there is at least one."""
@@ -58,3 +65,12 @@ def add(statistics: Iterable[BleuStatistics]) -> BleuStatistics:
         tuple(map(sum, zip(*possible, strict=True))),
         tuple(map(sum, zip(*matched, strict=True))),
     )
+
+
+def scores_of_sums(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """BLEU-1 to BLEU-4, (R, 4), of R corpora at once, whose statistics' rows add up to ``sums`` (R, 10)."""
+    ratio = (sums[:, 0] + _TINY) / (sums[:, 1] + _SMALL)
+    brevity_penalty = np.exp(np.minimum(0, 1 - 1 / ratio))
+    precisions = (sums[:, 2 + ORDERS :] + _TINY) / (sums[:, 2 : 2 + ORDERS] + _SMALL)
+    scores: npt.NDArray[np.float64] = np.cumprod(precisions, axis=1) ** (1 / np.arange(1, ORDERS + 1))
+    return scores * brevity_penalty[:, None]

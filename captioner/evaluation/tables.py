@@ -1,0 +1,87 @@
+"""Scores and comparisons -> rows of text for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from captioner.evaluation.contest import Contest
+from captioner.evaluation.evaluator import Evaluation
+from captioner.evaluation.metrics import METRICS
+from captioner.text import TOKENIZER
+
+Row = tuple[str, ...]
+
+BEAM_HEADERS = ("beam", *METRICS, "search", "pictures/s")
+CONTEST_HEADERS = ("", "A", "B", "B - A", "95 % interval", "")
+
+
+def score_rows(evaluation: Evaluation) -> list[Row]:
+    """Name and value of all that is known; a collapse is no row, but a warning."""
+    found = evaluation.to_json()
+    return [(name, _text(value)) for name, value in found.items() if value is not None and name != "collapse"]
+
+
+def collapses(evaluations: Sequence[Evaluation]) -> list[str]:
+    """The warnings of captions that hardly differ, each once."""
+    found = [each.diversity.collapse for each in evaluations if each.diversity and each.diversity.collapse]
+    return list(dict.fromkeys(found))
+
+
+def beam_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Quality against time, a row for each beam size; the time is that of the search, pictures encoded."""
+    rows = []
+    for evaluation in evaluations:
+        scores = [f"{evaluation.scores.corpus[name]:.4f}" for name in METRICS]
+        seconds = evaluation.search_seconds or 0.0
+        rate = len(evaluation.scores.per_image) / seconds if seconds else 0.0
+        rows.append((str(evaluation.sampling["beam_size"]), *scores, f"{seconds:.2f} s", f"{rate:.0f}"))
+    return rows
+
+
+def setting_rows(evaluation: Evaluation) -> list[Row]:
+    """What every score of a table was computed with; without what each row of beams says itself."""
+    sampling = {name: value for name, value in evaluation.sampling.items() if name not in ("method", "beam_size")}
+    found = evaluation.to_json()
+    found["sampling"] = {"method": "beam, and greedy for 1", **sampling}
+    return [(name, _text(found[name])) for name in ("images", "perplexity", "tokenizer", "references", "sampling")]
+
+
+def contest_rows(contest: Contest) -> list[Row]:
+    """A row for each metric, with its verdict."""
+    return [
+        (
+            name,
+            f"{found.a:.4f}",
+            f"{found.b:.4f}",
+            f"{found.difference:+.4f}",
+            f"{found.low:+.4f} to {found.high:+.4f}",
+            found.verdict,
+        )
+        for name, found in contest.comparison.metrics.items()
+    ]
+
+
+def contest_setting_rows(contest: Contest) -> list[Row]:
+    """Who won how often, and what the figures were computed with."""
+    found = contest.comparison
+    first, second = contest.sides
+    return [
+        ("A", contest.names[0]),
+        ("B", contest.names[1]),
+        ("CIDEr, image by image", f"B wins {found.b_wins:,}, ties {found.ties:,}, A wins {found.a_wins:,}"),
+        ("images", f"{found.images:,}"),
+        ("bootstrap", f"{found.resamples:,} resamples of the images, seed {found.seed}"),
+        ("tokenizer", TOKENIZER),
+        ("references", _text(contest.references.to_json())),
+        ("sampling of A", _text(first.sampling)),
+        ("sampling of B", _text(second.sampling)),
+    ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if not isinstance(value, dict):
+        return str(value)
+    if "sha256" in value:
+        return f"{value['captions']:,} captions of {value['name']}, sha256 {value['sha256'][:12]}"
+    return ", ".join(f"{name} {entry}" for name, entry in value.items())

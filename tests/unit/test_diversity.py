@@ -1,0 +1,88 @@
+"""Captions that copy, stutter or are all alike are told from those that do not, by figures one can check by hand."""
+
+import pytest
+
+from captioner.evaluation.diversity import collapse, measure, repeats_itself
+
+words = str.split
+
+LIKELY = (
+    "likely cause: too little training or too high a learning rate, "
+    "or pictures that are prepared otherwise than in training"
+)
+
+
+def test_every_figure() -> None:
+    captions = [words("a dog runs"), words("a dog runs"), words("a cat and a cat"), words("two blorps sit here")]
+    references = [words("a dog runs fast"), words("the cat and two sit here")]
+    found = measure(captions, references, training={("a", "dog", "runs"), ("no", "dogs")})
+    assert found.distinct_caption_ratio == 3 / 4
+    assert found.novel_caption_ratio == 2 / 4
+    assert found.mean_length == 15 / 4
+    assert found.repetition_rate == 1 / 4
+    assert found.unknown_word_rate == 1 / 15
+    assert found.collapse is None
+
+
+def test_copies_are_not_counted_where_the_training_captions_are_not_known() -> None:
+    assert measure([words("a dog")], [words("a dog")]).novel_caption_ratio is None
+    assert measure([words("a dog")], [words("a dog")], training=set()).novel_caption_ratio == 1
+
+
+def test_captions_without_words() -> None:
+    found = measure([[], []], [words("a dog")])
+    assert (found.distinct_caption_ratio, found.mean_length) == (1 / 2, 0)
+    assert (found.repetition_rate, found.unknown_word_rate) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("caption", "stutters"),
+    [
+        ("a dog dog runs", True),
+        ("a man sits at a table at a table", True),
+        ("a dog in the water in the water", True),
+        ("a dog and a dog are playing", True),
+        ("a white and white dog", True),
+        ("a man in a red shirt looks at a man in a red hat", True),
+        ("", False),
+        ("dog", False),
+        ("and and", True),
+        ("a dog and a cat", False),
+        ("a brown dog and a black dog", False),
+        ("a man in a red shirt and a man in a blue shirt", False),
+        ("a man in front of a car in front of a house", False),
+        ("a girl and a boy and a dog", False),
+    ],
+)
+def test_which_captions_repeat_themselves(caption: str, stutters: bool) -> None:
+    assert repeats_itself(words(caption)) is stutters
+
+
+def of_their_own(count: int) -> list[list[str]]:
+    return [["caption", str(number)] for number in range(count)]
+
+
+def test_a_collapse_names_the_caption_and_the_likely_cause() -> None:
+    captions = [*of_their_own(20), *[words("a man in a shirt")] * 1480]
+    assert collapse(captions) == (
+        "captions hardly differ from picture to picture: 1,480 of 1,500 pictures get 'A man in a shirt'; " + LIKELY
+    )
+
+
+def test_captions_without_words_are_a_collapse_too() -> None:
+    assert collapse([[]] * 30) == (
+        "captions hardly differ from picture to picture: 30 of 30 pictures get an empty caption; " + LIKELY
+    )
+
+
+def test_a_few_captions_that_come_again_are_no_collapse() -> None:
+    """Of 100 pictures, 31 with one caption make 465 of 4,950 pairs, and 32 make 496."""
+    assert collapse([*of_their_own(69), *[["same"]] * 31]) is None
+    assert collapse([*of_their_own(68), *[["same"]] * 32]) is not None
+    assert collapse([["one"], ["two"], ["three"]] * 10) is not None
+
+
+def test_of_few_pictures_nothing_is_said() -> None:
+    assert collapse([]) is None
+    assert collapse([["same"]] * 19) is None
+    assert collapse([["same"]] * 20) is not None
