@@ -16,6 +16,7 @@ from captioner.data.features import Features, FeatureStore, Picture, StoreKey
 from captioner.data.images import stack_images, try_image
 from captioner.errors import DatasetError, ImageError
 from captioner.events import Listener, Note, Progress, Warned
+from captioner.memory import return_freed_memory
 from captioner.model.encoder import Encoder
 from captioner.parallel import chunked
 
@@ -103,6 +104,7 @@ def fill_store(
     finally:
         if names and len(names) == sum(map(len, parts)):  # The last shard; or Ctrl-C, after which less is to do.
             store.append(names, parts)
+        return_freed_memory()
     if unreadable:
         _report(unreadable, allow_unreadable, listener)
     return done

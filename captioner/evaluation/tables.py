@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from captioner.config import SamplingConfig
 from captioner.evaluation.contest import Contest
 from captioner.evaluation.evaluator import Evaluation
 from captioner.evaluation.metrics import METRICS
@@ -12,6 +13,10 @@ Row = tuple[str, ...]
 
 BEAM_HEADERS = ("beam", *METRICS, "search", "pictures/s")
 CONTEST_HEADERS = ("", "A", "B", "B - A", "95 % interval", "")
+
+_DEFAULTS = SamplingConfig().model_dump()
+_ALWAYS_SHOWN = {"method", "beam_size", "max_length", "length_penalty"}
+"""Of the sampling; the rest only where it differs from the default. JSON holds all."""
 
 
 def score_rows(evaluation: Evaluation) -> list[Row]:
@@ -84,4 +89,5 @@ def _text(value: Any) -> str:
         return str(value)
     if "sha256" in value:
         return f"{value['captions']:,} captions of {value['name']}, sha256 {value['sha256'][:12]}"
-    return ", ".join(f"{name} {entry}" for name, entry in value.items())
+    shown = {name: entry for name, entry in value.items() if name in _ALWAYS_SHOWN or entry != _DEFAULTS.get(name)}
+    return ", ".join(f"{name} {entry}" for name, entry in shown.items())

@@ -19,6 +19,7 @@ from captioner.data.batches import Batches
 from captioner.errors import Interrupted
 from captioner.evaluation.evaluator import Validation
 from captioner.events import EpochDone, Listener, Note, Progress
+from captioner.memory import return_freed_memory
 from captioner.model.build import CaptionModel
 from captioner.training.log import Row, write_log
 from captioner.training.optimisation import Optimisation
@@ -137,6 +138,7 @@ class Trainer:
             if better:
                 self._save("best", training=False)
         self._save("last", training=True)
+        return_freed_memory()
         self.listener(EpochDone(position.rows[-1]))
 
     def _validate(self) -> bool:

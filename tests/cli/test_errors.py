@@ -438,7 +438,7 @@ def test_ctrl_c_while_features_are_computed(
     assert_refused(finished, 130, "interrupted", "the same command goes on where it stopped")
     again = cli(*arguments)
     assert again.status == 0
-    assert f"computing features of 32 of 64 pictures into {tmp_path}/store" in again.err.splitlines()
+    assert f"computing features of 56 of 64 pictures into {tmp_path}/store" in again.err.splitlines()
 
 
 def test_ctrl_c_while_training(tiny_file: Path, tiny_run: Path, tmp_path: Path) -> None:
