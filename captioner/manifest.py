@@ -53,9 +53,10 @@ class Manifest:
         (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if (version, tables) == (0, 0):
             self._database.execute("CREATE TABLE entries (key BLOB PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-            self._database.execute(f"PRAGMA user_version = {_VERSION}")
         elif version != _VERSION:
             raise sqlite3.DatabaseError
+        # Written each time: SQLite removes the journal that a killed process left only if it has written one itself.
+        self._database.execute(f"PRAGMA user_version = {_VERSION}")
         self._database.execute("COMMIT")
 
     def __enter__(self) -> "Manifest":

@@ -78,6 +78,21 @@ def test_a_group_is_added_whole_or_not_at_all(tmp_path: Path) -> None:
         assert not any(key(number) in manifest for number in range(1, 5000))
 
 
+def test_a_killed_process_leaves_no_journal_for_ever(tmp_path: Path) -> None:
+    """Killed after its last entry, it leaves one that the next process, which has nothing to add, removes."""
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom captioner.manifest import Manifest\n"
+        "manifest = Manifest(Path(sys.argv[1]))\n"
+        "manifest.add([(bytes(16), 1)])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "m")], check=False)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["m", "m-journal"]
+    with Manifest(tmp_path / "m") as manifest:
+        assert manifest.get(key(0)) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["m"]
+
+
 def test_two_at_once(tmp_path: Path) -> None:
     with Manifest(tmp_path / "m"):
         with pytest.raises(UsageError) as caught:
