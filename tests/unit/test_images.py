@@ -475,6 +475,14 @@ def test_thumbnails_of_small_and_see_through_pictures(tmp_path: Path) -> None:
         assert image.getpixel((5, 5)) == (255, 255, 255)
 
 
+def test_thumbnails_are_srgb(tmp_path: Path) -> None:
+    data = encoded(Image.new("RGB", (64, 64), (255, 0, 0)), "PNG", icc_profile=swapped_profile())
+    (tmp_path / "p.png").write_bytes(data)
+    with Image.open(io.BytesIO(load_thumbnail(tmp_path / "p.png", 32))) as image:
+        assert image.getpixel((5, 5)) == pytest.approx((0, 255, 0), abs=10)
+        assert "icc_profile" not in image.info
+
+
 def test_thumbnails_of_what_is_no_picture(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as refusal:
         load_thumbnail(tmp_path / "none.jpg", 200)

@@ -1,5 +1,6 @@
 """The Python API: pictures of every kind give one caption, streams are lazy, fingerprints tell models apart."""
 
+import dataclasses
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ from PIL import Image
 from captioner import Captioner
 from captioner.checkpoint import load_checkpoint
 from captioner.compute import Compute
-from captioner.config import SamplingConfig
+from captioner.config import DecoderConfig, EncoderConfig, SamplingConfig
 from captioner.errors import ImageError
+from captioner.model.build import CaptionModel, build_decoder, build_encoder
+from captioner.model.ensemble import together
 from captioner.predictor import Caption
 
 
@@ -99,3 +102,34 @@ def test_the_fingerprint(tiny_run: Path, captioner: Captioner) -> None:
     checkpoint.model.encoder.grid = 1
     found.add(fingerprint(sampling))
     assert len(found) == 5
+
+
+def test_the_fingerprint_covers_every_model_of_an_ensemble(tiny_run: Path, captioner: Captioner) -> None:
+    checkpoint = load_checkpoint(tiny_run)
+    first, second = load_checkpoint(tiny_run).model, checkpoint.model
+
+    def fingerprint(*members: CaptionModel) -> str:
+        model = together(members)
+        return Captioner(model, checkpoint.vocabulary, checkpoint.config.sampling, captioner.compute).fingerprint
+
+    found = {captioner.fingerprint, fingerprint(first, second)}
+    second.encoder.transform = dataclasses.replace(second.encoder.transform, interpolation="bicubic")
+    found.add(fingerprint(first, second))
+    with torch.no_grad():
+        next(second.encoder.parameters()).mul_(1.01)
+    found.add(fingerprint(first, second))
+    assert len(found) == 4
+    assert fingerprint(first, second) in found
+
+
+def test_the_fingerprint_covers_settings_that_no_weight_shows(captioner: Captioner) -> None:
+    """A transformer's heads change what it says, and nothing in its weights."""
+    encoder = build_encoder(EncoderConfig(backbone="mobilenet_v3_small", weights="none", image_size=64))
+    found = set()
+    for heads in (2, 4):
+        torch.manual_seed(0)
+        config = DecoderConfig(type="transformer", hidden_size=16, heads=heads, layers=1)
+        decoder = build_decoder(config, encoder.feature_shape()[1], len(captioner.vocabulary))
+        model = CaptionModel(encoder, decoder)
+        found.add(Captioner(model, captioner.vocabulary, captioner.sampling, captioner.compute).fingerprint)
+    assert len(found) == 2
