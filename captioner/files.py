@@ -12,15 +12,21 @@ from captioner.errors import StorageError
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, *, part: Path | None = None) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` for binary writing; on success it takes the name, else it vanishes.
+
+    ``part`` is its name where one process at a time does long work, so that the next one replaces what a killed one
+    leaves; by default the name is a new one each time.
 
     Raises ``StorageError`` when there is no space or no permission; what stood at ``path`` still stands then.
     """
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+        if part is None:
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
+        else:
+            handle, temporary = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), str(part)
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()

@@ -1,22 +1,44 @@
-"""Files, folders and patterns -> pictures to caption -> rows."""
+"""Files -> rows, in the order of the files: each picture read once, and captioned unless its captions are known.
 
+The manifest knows captions by what they depend on: the picture's bytes, the captioner's fingerprint, and how many are
+asked for. Killed at any moment, the next run must end in the very file that an uninterrupted run writes, although in
+bfloat16 a caption may depend on the pictures that it is computed with. So who is computed with whom follows from the
+files, the manifest and the number of threads alone, never from what was quicker:
+
+- Groups are runs of the list, of a size that follows from its length and the number of threads.
+- A group computes, together, its pictures that neither the manifest nor an earlier group has. To know the latter,
+  groups take turns in choosing, after reading and before computing.
+- Groups enter the manifest in order, each in one transaction. So what a killed run leaves is what the groups 1 to n
+  give, and the others choose again what they chose before.
+- Each row is made of what the manifest holds.
+
+Random draws differ by the pictures' content, so that neither groups nor other pictures change them.
+"""
+
+import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from captioner.errors import ImageError, UsageError
+from torch import Tensor
+
+from captioner.data.decoding import read_picture
+from captioner.errors import ImageError
 from captioner.events import Listener, Progress
-from captioner.predictor import Captioner
+from captioner.manifest import Manifest
+from captioner.parallel import chunked
+from captioner.predictor import DECODE_AT_ONCE, Caption, Captioner
 from captioner.text import detokenize
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
-"""What counts as a picture inside a folder; a file that is named itself is always tried."""
+_GROUPS = 2
+"""For each worker, of a short list: the shorter they are, the slower is the search, and the sooner all are busy."""
+_SMALLEST_GROUP = 16
 
 
 @dataclass(frozen=True)
 class Row:
-    """What ``captioner caption`` says of one picture; its fields are the output's columns."""
+    """A caption of a picture, or why it has none; its fields are the output's columns."""
 
     file: str
     caption: str = ""
@@ -29,45 +51,146 @@ class Row:
         return asdict(self)
 
 
-def expand_inputs(inputs: Sequence[str], recursive: bool = False) -> list[Path]:
-    """Files as they are, folders as the pictures in them, sorted, and patterns such as ``photos/*.jpg``.
+@dataclass(frozen=True)
+class Wording:
+    """How words are written for people."""
 
-    What is not there is kept: it becomes a row with an error. Raises ``UsageError`` if nothing is left to caption.
-    """
-    files: list[Path] = []
-    for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            inside = path.rglob("*") if recursive else path.iterdir()
-            files += sorted(file for file in inside if file.suffix.lower() in SUFFIXES and not file.is_dir())
-        elif not path.exists() and any(character in text for character in "*?["):
-            anchor = Path(path.anchor)
-            files += sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if not file.is_dir())
-        else:
-            files.append(path)
-    if not files:
-        raise UsageError(
-            f"no pictures in {', '.join(inputs)}", "name files or folders; --recursive also looks into sub-folders"
+    prefix: str = ""
+    suffix: str = ""
+    full_stop: bool = False
+
+    def of(self, words: Sequence[str]) -> str:
+        """``A dog runs`` between prefix and suffix."""
+        return self.prefix + detokenize(words, full_stop=self.full_stop) + self.suffix
+
+
+@dataclass(frozen=True)
+class _Group:
+    files: Sequence[str]
+    turn: threading.Event
+    """Set when all earlier groups have chosen."""
+    chosen: threading.Event
+
+
+@dataclass(frozen=True)
+class _Picture:
+    images: tuple[Tensor, ...]
+    """As each of an ensemble's encoders wants it."""
+    number: int
+    """By which random draws differ: of its content."""
+
+
+@dataclass(frozen=True)
+class _Result:
+    keys: list[bytes | ImageError]
+    """Of each file, what the manifest knows its captions by, or why it has none."""
+    new: dict[bytes, list[Caption]]
+
+
+class FolderJob:
+    """One pass over a list of files; ``captioned``, ``known`` and ``failed`` count those that are done."""
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        files: Sequence[str],
+        listener: Listener,
+        manifest: Manifest,
+        wording: Wording = Wording(),
+        number: int = 1,
+    ) -> None:
+        """``number`` is how many captions a picture gets at most."""
+        self._captioner = captioner
+        self._number = number
+        self._fingerprint = f"{captioner.fingerprint} {number} ".encode()
+        self._files = files
+        self._listener = listener
+        self._manifest = manifest
+        self._wording = wording
+        self._chosen: set[bytes] = set()  # By groups that are not in the manifest yet.
+        self._lock = threading.Lock()
+        self.captioned = self.known = self.failed = 0
+
+    def rows(self) -> Iterator[Row]:
+        """For each file, in order, a row for each caption, best first.
+
+        One that cannot be read has one row, with an error instead of a caption. Raises ``UsageError`` where the
+        sampling method does not find so many captions.
+        """
+        done = 0
+        compute = self._captioner.compute
+        share = -(-len(self._files) // (_GROUPS * compute.workers))
+        groups = self._groups(min(DECODE_AT_ONCE, max(_SMALLEST_GROUP, share)))
+        for result in compute.in_order(self._caption_group, groups):
+            self._manifest.add((key, [_to_json(one) for one in several]) for key, several in result.new.items())
+            with self._lock:
+                self._chosen -= result.new.keys()
+            self.captioned += len(result.new)
+            self.failed += sum(isinstance(key, ImageError) for key in result.keys)
+            self.known += sum(isinstance(key, bytes) for key in result.keys) - len(result.new)
+            for key in result.keys:
+                yield from self._rows(self._files[done], key)
+                done += 1
+                self._listener(Progress("captioning", done, len(self._files), "pictures"))
+
+    def _groups(self, size: int) -> Iterator[_Group]:
+        turn = threading.Event()
+        turn.set()
+        for files in chunked(self._files, size):
+            chosen = threading.Event()
+            yield _Group(files, turn, chosen)
+            turn = chosen
+
+    def _caption_group(self, group: _Group) -> _Result:
+        try:
+            keys: list[bytes | ImageError] = []
+            found: dict[bytes, _Picture] = {}
+            for file in group.files:
+                try:
+                    keys.append(self._read(file, found))
+                except ImageError as error:
+                    keys.append(error)
+            group.turn.wait()
+            new = self._choose(found)
+        finally:
+            group.chosen.set()
+        pictures = [found[key] for key in new]
+        captions = self._captioner.caption_images(
+            [picture.images for picture in pictures], [picture.number for picture in pictures], self._number
         )
-    return files
+        return _Result(keys, dict(zip(new, captions, strict=True)))
+
+    def _read(self, file: str, found: dict[bytes, _Picture]) -> bytes:
+        """A file's key; its pixels go into ``found`` unless its captions are in the manifest by now."""
+        data = read_picture(file)
+        content = hashlib.sha256(data).digest()
+        key = hashlib.sha256(self._fingerprint + content).digest()[:16]
+        if key not in found and key not in self._manifest:
+            images = self._captioner.read(data)
+            if isinstance(images, ImageError):
+                raise images
+            found[key] = _Picture(images, int.from_bytes(content[:8], "big") >> 1)  # As much as int64 holds.
+        return key
+
+    def _choose(self, found: dict[bytes, _Picture]) -> list[bytes]:
+        with self._lock:
+            new = [key for key in found if key not in self._chosen and key not in self._manifest]
+            self._chosen.update(new)
+        return new
+
+    def _rows(self, file: str, key: bytes | ImageError) -> Iterator[Row]:
+        if isinstance(key, ImageError):
+            yield Row(file, error=key.problem)
+            return
+        for caption in map(_from_json, self._manifest.get(key)):
+            text = self._wording.of(caption.words)
+            yield Row(file, text, round(caption.log_prob, 4), round(caption.confidence, 4))
 
 
-def caption_files(
-    captioner: Captioner, files: Sequence[Path], listener: Listener, full_stop: bool, number: int = 1
-) -> Iterator[Row]:
-    """At most ``number`` rows for each file, best first, files in order.
+def _to_json(caption: Caption) -> list[Any]:
+    return [" ".join(caption.words), caption.log_prob, caption.finished]
 
-    One that cannot be read has one row, with an error instead of a caption.
-    """
-    for done, (file, result) in enumerate(zip(files, captioner.captions(files, number), strict=True), start=1):
-        if isinstance(result, ImageError):
-            yield Row(str(file), error=result.problem)
-        else:
-            for caption in result:
-                yield Row(
-                    str(file),
-                    detokenize(caption.words, full_stop=full_stop),
-                    round(caption.log_prob, 4),
-                    round(caption.confidence, 4),
-                )
-        listener(Progress("captioning", done, len(files), "pictures"))
+
+def _from_json(values: list[Any]) -> Caption:
+    words, log_prob, finished = values
+    return Caption(tuple(words.split()), log_prob, finished)

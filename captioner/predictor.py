@@ -1,14 +1,15 @@
 """The sole inference path: pictures -> encoder -> features -> decoder and sampler -> vocabulary -> captions."""
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from captioner.batch import pack_captions
@@ -16,7 +17,7 @@ from captioner.checkpoint import load_checkpoints
 from captioner.compute import Compute, Device, Precision
 from captioner.config import SamplingConfig
 from captioner.constraints import rules_of
-from captioner.data.images import stack_images, try_image
+from captioner.data.images import Source, stack_images, try_image
 from captioner.errors import ImageError
 from captioner.model.encoder import Encoder
 from captioner.model.ensemble import AnyModel, together
@@ -29,7 +30,8 @@ from captioner.vocab import END, PAD, START, Vocabulary
 DECODE_AT_ONCE = 128
 """Pictures that are searched at once: each step is a matrix product over all their beams."""
 
-Picture = Path | str | bytes | Image.Image
+Picture = Source | str
+"""A file's path, its bytes, a PIL image, a NumPy array (H, W, 3) or a tensor (3, H, W), both uint8 RGB."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,32 @@ class Captioner:
         """
         return self._model.encoders[0]
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Differs with whatever a caption depends on beside the picture: models, words, sampling, precision."""
+        simple = (str, int, float)
+        settings = {
+            "encoders": [[one.backbone, one.grid, one.transform.to_json()] for one in self._model.encoders],
+            "decoder": [
+                [
+                    name,
+                    type(part).__name__,
+                    {key: value for key, value in vars(part).items() if isinstance(value, simple)},
+                ]
+                for name, part in self._model.decoder.named_modules()
+            ],
+            "vocabulary": self.vocabulary.fingerprint,
+            "sampling": self.sampling.model_dump(),
+            "compute": [self.compute.device.type, self.compute.precision],
+        }
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for name, tensor in sorted(self._model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.float().contiguous().cpu().numpy().data)
+        return digest.hexdigest()[:16]
+
     def caption(self, pictures: Sequence[Picture]) -> list[Caption]:
-        """Caption files, their bytes or PIL images, in order. Raises ``ImageError`` at one that cannot be read."""
+        """Caption pictures of any kind, in order. Raises ``ImageError`` at the first one that cannot be read."""
         captions = []
         for result in self.stream(pictures):
             if isinstance(result, ImageError):
@@ -111,7 +137,7 @@ class Captioner:
         return captions
 
     def stream(self, pictures: Iterable[Picture]) -> Iterator[Caption | ImageError]:
-        """Caption any number of pictures in order, in flat memory.
+        """Caption any number of pictures in order, in flat memory; an iterator is read only some groups ahead.
 
         What cannot be read comes as the ``ImageError`` itself, in its place.
         """
@@ -124,6 +150,8 @@ class Captioner:
         With ``sampling.method=sample`` they are independent draws, which depend on the seed and on the picture's place
         among ``pictures``, and so may be alike. Raises ``UsageError`` where the method does not find so many.
         """
+        if isinstance(pictures, str | bytes | Path):
+            raise TypeError(f"give a list of pictures, [{pictures!r:.50}], even where it is only one")
         check_number(self.sampling, number)
         sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
         # Few pictures are shared out, too.
@@ -132,19 +160,15 @@ class Captioner:
         for group in self.compute.in_order(partial(self._caption_group, number), groups):
             yield from group
 
-    def _caption_group(
-        self, number: int, sources: Sequence[tuple[int, Path | bytes | Image.Image]]
-    ) -> list[list[Caption] | ImageError]:
-        images = [self._read(source) for _, source in sources]
+    def _caption_group(self, number: int, sources: Sequence[tuple[int, Source]]) -> list[list[Caption] | ImageError]:
+        images = [self.read(source) for _, source in sources]
         places = [place for (place, _), image in zip(sources, images, strict=True) if not isinstance(image, ImageError)]
-        pixels = (image for image in images if not isinstance(image, ImageError))
-        parts = [zip(*part, strict=True) for part in chunked(pixels, self.compute.pictures_at_once)]
-        features = [self.encode(tuple(map(stack_images, part))) for part in parts]
-        captions = iter(self.caption_features(torch.cat(features), numbers=places, captions=number) if features else [])
+        readable = [image for image in images if not isinstance(image, ImageError)]
+        captions = iter(self.caption_images(readable, places, number))
         return [image if isinstance(image, ImageError) else next(captions) for image in images]
 
-    def _read(self, source: Path | bytes | Image.Image) -> tuple[Tensor, ...] | ImageError:
-        """A picture as each member's encoder wants it."""
+    def read(self, source: Source) -> tuple[Tensor, ...] | ImageError:
+        """A picture as each member's encoder wants it, for ``caption_images``."""
         transforms = [encoder.transform for encoder in self._model.encoders]
         images: dict[ImageTransform, Tensor] = {}
         for transform in dict.fromkeys(transforms):
@@ -153,6 +177,17 @@ class Captioner:
                 return image
             images[transform] = image
         return tuple(images[transform] for transform in transforms)
+
+    def caption_images(
+        self, images: Sequence[tuple[Tensor, ...]], numbers: Sequence[int], number: int
+    ) -> list[list[Caption]]:
+        """One group of pictures, as ``read`` gives them -> at most ``number`` captions of each, in this thread.
+
+        ``numbers`` are the pictures' own, by which random draws differ.
+        """
+        parts = [zip(*part, strict=True) for part in chunked(images, self.compute.pictures_at_once)]
+        features = [self.encode(tuple(map(stack_images, part))) for part in parts]
+        return self.caption_features(torch.cat(features), numbers=numbers, captions=number) if features else []
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor | tuple[Tensor, ...]) -> Tensor:

@@ -1,9 +1,14 @@
-"""Rows -> JSON, JSON lines or CSV files, written as they come, under their name only when they are whole."""
+r"""Rows -> JSON, JSON lines or CSV files, written as they come, under their name only when they are whole.
+
+All are UTF-8. A byte of a file name that is not UTF-8 stands in them as Python has it in text, escaped: ``\udcff`` is
+the byte ff. JSON's readers turn that back; ``os.fsencode`` makes bytes of it again.
+"""
 
 import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +18,35 @@ from captioner.files import atomic_write
 _Row = Mapping[str, Any]
 
 
-def check_output(path: Path) -> None:
-    """Raise ``UsageError`` unless ``path`` ends in a suffix that ``write_rows`` knows."""
-    if path.suffix not in _FORMATS:
+class Form(str, Enum):
+    """How rows are written; ``coco`` is JSON with the rows that COCO's evaluation takes."""
+
+    json = "json"
+    jsonl = "jsonl"
+    csv = "csv"
+    coco = "coco"
+
+
+def form_of(path: Path) -> Form:
+    """The form that the suffix says. Raises ``UsageError`` where it says none, or ``path`` is a folder."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "name a file in it")
+    if path.suffix not in _SUFFIXES:
         raise UsageError(
-            f"cannot tell the format of {path} by its suffix", f"use one of {', '.join(_FORMATS)} for --output"
+            f"cannot tell the format of {path} by its suffix", f"use one of {', '.join(_SUFFIXES)} for --output"
         )
+    return Form(path.suffix[1:])
 
 
-def write_rows(path: Path, rows: Iterable[_Row]) -> None:
-    """Write rows with the same keys in the format of the suffix. Raises ``UsageError`` and ``StorageError``."""
-    check_output(path)
-    with atomic_write(path) as file:
-        for text in _FORMATS[path.suffix](rows):
-            file.write(text.encode("utf-8", "surrogateescape"))
+def write_rows(path: Path, rows: Iterable[_Row], form: Form | None = None) -> None:
+    """Write rows with the same keys, in the form of the suffix or another. Raises ``UsageError`` and ``StorageError``.
+
+    Until they are whole they are in ``captions.csv.part``.
+    """
+    texts = _WRITERS[form or form_of(path)](rows)
+    with atomic_write(path, part=path.with_name(path.name + ".part")) as file:
+        for text in texts:
+            file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def _json(rows: Iterable[_Row]) -> Iterator[str]:
@@ -44,20 +64,20 @@ def _jsonl(rows: Iterable[_Row]) -> Iterator[str]:
 
 def _object(row: _Row) -> str:
     text = json.dumps(row, ensure_ascii=False)
-    # A file name that is not UTF-8 can only stand in JSON as escapes.
     return text if text.isprintable() else json.dumps(row)
 
 
 def _csv(rows: Iterable[_Row]) -> Iterator[str]:
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    # Both signs of this line end are what every version of csv quotes in names; the file's own is the second alone.
+    writer = csv.writer(buffer, lineterminator="\r\n")
     for number, row in enumerate(rows):
-        if number == 0:
-            writer.writerow(row)
-        writer.writerow(row.values())
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
+        for cells in (row, row.values()) if number == 0 else (row.values(),):
+            writer.writerow(cells)
+            yield buffer.getvalue()[:-2] + "\n"
+            buffer.seek(0)
+            buffer.truncate()
 
 
-_FORMATS = {".json": _json, ".jsonl": _jsonl, ".csv": _csv}
+_WRITERS = {Form.json: _json, Form.jsonl: _jsonl, Form.csv: _csv, Form.coco: _json}
+_SUFFIXES = (".json", ".jsonl", ".csv")

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -67,7 +68,7 @@ class Console:
 
     def _line(self, text: str, style: str | None = None) -> None:
         stamp = "" if self._err.is_terminal else time.strftime("%H:%M:%S ")
-        self._err.print(stamp + text, style=style, markup=False)
+        self._err.print(stamp + _harmless(text), style=style, markup=False)
 
     def _show_progress(self, event: Progress) -> None:
         if self._progress is not None:
@@ -99,7 +100,7 @@ class Console:
         columns = [Column(header, overflow="fold") for header in headers]  # Or a long path would lose its end.
         table = Table(*columns, title=title or None, title_justify="left", show_header=not plain, box=style)
         for row in texts:
-            table.add_row(*row)
+            table.add_row(*map(_harmless, row))
         self._out.print(table, markup=False)
 
     @property
@@ -108,7 +109,10 @@ class Console:
         return self._out.is_terminal
 
     def line(self, cells: Sequence[str]) -> None:
-        """One tab-separated line on standard output, for pipes; tabs and line ends inside a cell become blanks."""
+        """One tab-separated line on standard output, for pipes; tabs and line ends inside a cell become blanks.
+
+        Bytes of a file's name that are not UTF-8 stay as they are.
+        """
         text = "\t".join(" ".join(cell.splitlines()).replace("\t", " ") for cell in cells)
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
 
@@ -136,9 +140,16 @@ class Console:
     def error(self, error: CaptionerError) -> None:
         """Two lines: what is wrong, and what to do."""
         for line, text in enumerate(error.problem.splitlines()):
-            self._err.print(("error: " if not line else "       ") + text, style="red", markup=False)
+            self._err.print(("error: " if not line else "       ") + _harmless(text), style="red", markup=False)
         if error.remedy:
-            self._err.print(f"       {error.remedy}", markup=False)
+            self._err.print(f"       {_harmless(error.remedy)}", markup=False)
+
+
+def _harmless(text: str) -> str:
+    """What a file's name may hold and a terminal would obey, or not be able to show, as Python writes it."""
+    return "".join(
+        sign.encode("unicode_escape").decode() if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text
+    )
 
 
 def _amount(event: Progress) -> str:

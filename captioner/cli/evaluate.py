@@ -39,9 +39,9 @@ def evaluate(
     if sizes and (not model or per_image is not None):
         raise UsageError("--beam-sizes needs --model, and has no --per-image", "leave out one of them")
     if per_image is not None:
-        from captioner.rows import check_output, write_rows
+        from captioner.rows import form_of, write_rows
 
-        check_output(per_image)
+        form_of(per_image)
     from captioner.evaluation import tables
 
     with Console(quiet) as console:

@@ -1,35 +1,45 @@
-"""Picture files -> tensors: the only image transform in the project, for training and captioning alike.
+"""Pictures -> tensors: the only image transform in the project, for training and captioning alike.
 
 Thumbnails for people are read in the same way.
 """
 
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from captioner.data.decoding import check_size, image_errors, on_white, open_image
+from captioner.data.colour import to_srgb
+from captioner.data.decoding import check_image, image_errors, on_white, open_image, upright
 from captioner.errors import ImageError
 from captioner.transform import ImageTransform
+
+Source = Path | bytes | Image.Image | npt.NDArray[np.uint8] | Tensor
+"""A file, its bytes, a PIL image, an array (H, W, 3) or a tensor (3, H, W), both uint8 RGB."""
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def load_image(source: Path | bytes | Image.Image, transform: ImageTransform) -> Tensor:
-    """A file, its bytes, or a PIL image -> (3, crop, crop), uint8 RGB.
+def load_image(source: Source, transform: ImageTransform) -> Tensor:
+    """A picture -> (3, crop, crop), uint8 sRGB.
 
     Upright by its EXIF orientation, first frame, transparency on white. Raises ``ImageError`` naming the reason.
     """
-    with _opened(source) as image:
+    if isinstance(source, Path | bytes):
+        with open_image(source) as image:
+            _decode_smaller(image, transform)
+            return _prepare(image, transform)
+    with image_errors():
+        image = source if isinstance(source, Image.Image) else _from_numbers(source)
+        check_image(image)
         return _prepare(image, transform)
 
 
-def try_image(source: Path | bytes | Image.Image, transform: ImageTransform) -> Tensor | ImageError:
+def try_image(source: Source, transform: ImageTransform) -> Tensor | ImageError:
     """As ``load_image``, but the error is the result, so that one bad picture among many ends nothing."""
     try:
         return load_image(source, transform)
@@ -44,32 +54,39 @@ def stack_images(images: Sequence[Tensor]) -> Tensor:
 
 def load_thumbnail(source: Path, side: int) -> bytes:
     """A file, whole, as a JPEG for people: no side longer than ``side`` pixels. Raises ``ImageError`` as above."""
-    with _opened(source) as image:
+    with open_image(source) as image:
         image.draft("RGB", (2 * side, 2 * side))
-        small = on_white(ImageOps.exif_transpose(image))
+        profile = image.info.get("icc_profile")
+        small = on_white(upright(image), profile)
         small.thumbnail((side, side))
         buffer = io.BytesIO()
-        Image.fromarray(np.array(small)).save(buffer, "JPEG", quality=80)  # Anew, without the file's metadata.
+        # Anew, without the file's metadata.
+        Image.fromarray(np.array(to_srgb(small, profile))).save(buffer, "JPEG", quality=80)
         return buffer.getvalue()
 
 
-@contextmanager
-def _opened(source: Path | bytes | Image.Image) -> Iterator[Image.Image]:
-    if isinstance(source, Image.Image):
-        with image_errors():
-            check_size(source)
-            yield source
-    else:
-        with open_image(source) as image:
-            yield image
+def _decode_smaller(image: Image.Image, transform: ImageTransform) -> None:
+    """A JPEG can be decoded at half, a quarter or an eighth of its size: several times faster for camera pictures."""
+    width, height = image.size
+    scale = 2 * transform.resize / min(width, height)
+    if scale < 1:
+        image.draft("RGB", (round(width * scale), round(height * scale)))
+
+
+def _from_numbers(numbers: npt.NDArray[np.uint8] | Tensor) -> Image.Image:
+    shape, dtype = tuple(numbers.shape), str(numbers.dtype).removeprefix("torch.")
+    if isinstance(numbers, Tensor):
+        if dtype != "uint8" or len(shape) != 3 or shape[0] != 3:
+            raise ImageError(f"a tensor must be (3, H, W), uint8; this one is {shape}, {dtype}")
+        return Image.fromarray(numbers.permute(1, 2, 0).cpu().numpy())
+    if dtype != "uint8" or len(shape) != 3 or shape[2] != 3:
+        raise ImageError(f"an array must be (H, W, 3), uint8; this one is {shape}, {dtype}")
+    return Image.fromarray(numbers)
 
 
 def _prepare(image: Image.Image, transform: ImageTransform) -> Tensor:
-    # A JPEG can be decoded at half, a quarter or an eighth of its size: several times faster for camera pictures.
-    scale = 2 * transform.resize / min(image.size)
-    if scale < 1:
-        image.draft("RGB", (round(image.width * scale), round(image.height * scale)))
-    image = on_white(ImageOps.exif_transpose(image))
+    profile = image.info.get("icc_profile")
+    image = on_white(upright(image), profile)
     width, height = image.size
     scale = transform.resize / min(width, height)
     # As torchvision does it: the shorter side exactly, the longer one rounded down.
@@ -78,4 +95,4 @@ def _prepare(image: Image.Image, transform: ImageTransform) -> Tensor:
         image = image.resize(size, _RESAMPLING[transform.interpolation])  # type: ignore[arg-type]
     left, top = (round((side - transform.crop) / 2.0) for side in image.size)
     image = image.crop((left, top, left + transform.crop, top + transform.crop))
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    return torch.from_numpy(np.array(to_srgb(image, profile))).permute(2, 0, 1)

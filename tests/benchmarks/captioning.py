@@ -10,8 +10,10 @@ from machine import Alone, pictures, seconds
 
 from captioner.checkpoint import load_checkpoint
 from captioner.events import ignore
-from captioner.folder import caption_files
+from captioner.folder import FolderJob
 from captioner.loading import load_captioner
+from captioner.manifest import Manifest
+from captioner.predictor import Captioner
 
 
 def main() -> None:
@@ -21,11 +23,17 @@ def main() -> None:
     captioner = load_captioner([run], ["sampling.method=beam", "sampling.beam_size=3"])
     alone = Alone(load_checkpoint(run).model.encoder, files, captioner.compute)
     print(f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam 3, {captioner.compute.precision}")
-    list(caption_files(captioner, files[:128], ignore, full_stop=False))
+    caption(captioner, files[:128])
     for _ in range(3):
         before = alone.rates()
-        taken = seconds(lambda: list(caption_files(captioner, files, ignore, full_stop=False)))
+        taken = seconds(lambda: caption(captioner, files))
         print(before.mean(alone.rates()).compare(len(files) / taken))
+
+
+def caption(captioner: Captioner, files: list[Path]) -> None:
+    """As the command does it, from files to rows."""
+    with Manifest(None) as manifest:
+        assert all(not row.error for row in FolderJob(captioner, list(map(str, files)), ignore, manifest).rows())
 
 
 if __name__ == "__main__":

@@ -95,12 +95,72 @@ def test_more_captions_than_the_method_finds(cli: Any, tiny_run: Path, photos: l
     assert cli("caption", *photos, "--model", tiny_run, "--num-captions", 0).status == 2
 
 
+def test_more_captions_than_the_output_takes(cli: Any, tiny_run: Path, photos: list[Path], tmp_path: Path) -> None:
+    arguments = ["caption", *photos, "--model", tiny_run, "--output", tmp_path / "found.json"]
+    coco = cli(*arguments, "--num-captions", 2, "--format", "coco")
+    assert (coco.status, coco.out) == (2, "")
+    assert coco.err.splitlines() == [
+        "error: COCO results have one caption of an image",
+        "       leave out --num-captions, or --format coco",
+    ]
+    assert cli(*arguments, "--num-captions", 4).status == 2
+    assert list(tmp_path.iterdir()) == []  # Not even a manifest.
+
+
+def test_several_captions_are_known_the_next_time(cli: Any, tiny_run: Path, photos: list[Path], tmp_path: Path) -> None:
+    output = tmp_path / "rows.csv"
+    command = ["caption", *photos, "--model", tiny_run, "--output", output, "--num-captions"]
+    assert cli(*command, 2).err.splitlines()[-1] == f"captioned 6 of 6 pictures into {output}"
+    two = output.read_bytes()
+    assert len(two.splitlines()) == 1 + 2 * 6
+    assert cli(*command, 2).err.splitlines()[-1] == f"captioned 0 of 6 pictures into {output}; 6 were known"
+    assert output.read_bytes() == two
+    assert cli(*command, 1).err.splitlines()[-1] == f"captioned 6 of 6 pictures into {output}"
+    assert output.read_bytes().splitlines() == [two.splitlines()[0], *two.splitlines()[1::2]]
+
+
+@pytest.mark.parametrize("existing", ["append", "prepend"])
+def test_several_captions_beside_a_picture(
+    cli: Any, tiny_run: Path, photos: list[Path], tmp_path: Path, existing: str
+) -> None:
+    picture = Path(shutil.copy(photos[0], tmp_path))
+    several = [row[1] for row in cli("caption", picture, "--model", tiny_run, "--num-captions", 2, "--quiet").rows]
+    picture.with_suffix(".txt").write_text("mine\n")
+    for _ in range(2):  # As after a killed run.
+        cli("caption", picture, "--model", tiny_run, "--num-captions", 2, "--sidecar", "--existing", existing)
+        lines = ["mine", *several] if existing == "append" else [*several, "mine"]
+        assert picture.with_suffix(".txt").read_text().splitlines() == lines
+
+
 def test_random_captions_are_the_same_every_time(cli: Any, tiny_run: Path, photos: list[Path]) -> None:
     arguments = ["caption", *photos, "--model", tiny_run, "--quiet", *DRAWN]
     first = cli(*arguments)
     assert cli(*arguments).out == first.out
     assert cli(*arguments, "--set", "sampling.seed=2").out != first.out
     assert cli("caption", photos[0], "--model", tiny_run, "--quiet", *DRAWN).rows == first.rows[:1]
+
+
+def test_random_captions_of_files_depend_on_their_content_only(
+    cli: Any, tiny_run: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    """Not on a file's name or place, on other files, or on what a manifest knows already."""
+    arguments = ["--model", tiny_run, "--num-captions", 2, *DRAWN, "--set", "training.precision=float32"]
+
+    def found(name: str, *files: Path) -> dict[str, list[str]]:
+        rows = rows_of(cli, tmp_path / name, *files, *arguments)
+        captions: dict[str, list[str]] = {}
+        for row in rows:
+            captions.setdefault(Path(row["file"]).name, []).append(row["caption"])
+        return captions
+
+    together = found("rows.json", *photos)
+    assert len({text for several in together.values() for text in several}) > 6
+    assert found("turned.json", *reversed(photos)) == together
+    some = found("some.json", *photos[1::2])
+    assert some == {name: together[name] for name in some}
+    assert found("some.json", *photos) == together  # Three of them known, in groups without them.
+    copy = Path(shutil.copy(photos[2], tmp_path / "another name.png"))
+    assert found("copy.json", copy)["another name.png"] == together[photos[2].name]
 
 
 def test_a_picture_s_random_caption_depends_on_its_place_only(
@@ -174,6 +234,12 @@ def test_models_caption_together(cli: Any, tiny_run: Path, other_run: Path, phot
     )
     opened = [Image.open(photo) for photo in photos]
     assert [caption.text for caption in captioner.caption(opened)] == [row["caption"] for row in both]
+
+    # A folder's manifest tells the models apart, and the first one from both.
+    command = ["caption", *photos, "--output", tmp_path / "3.json", *exact, "--model", tiny_run]
+    known = f"captioned 0 of 6 pictures into {tmp_path}/3.json; 6 were known"
+    assert cli(*command, "--model", other_run).err.splitlines()[-1] == known
+    assert cli(*command).err.splitlines()[-1] == f"captioned 6 of 6 pictures into {tmp_path}/3.json"
 
 
 def test_models_are_scored_together(cli: Any, tiny_run: Path, other_run: Path, shapes: Path, tmp_path: Path) -> None:

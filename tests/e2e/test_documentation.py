@@ -27,8 +27,9 @@ def blocks(language: str, file: str = "README.md") -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    """The README's captioner commands, as words."""
-    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    """The captioner commands of the README, and of the document that goes on from there, as words."""
+    several = blocks("bash") + blocks("bash", "docs/captioning.md")
+    lines = [line for block in several for line in block.splitlines()]
     parts = [part.strip() for line in lines for part in line.split("&&")]
     return [shlex.split(part)[1:] for part in parts if part.startswith("captioner ")]
 
@@ -71,8 +72,8 @@ def test_readme_commands_run_in_order(reader: Path, cli, monkeypatch: pytest.Mon
     assert {"train", "inspect", "evaluate", "compare", "caption", "vocab"} <= set(seen)
     assert (reader / "captions.csv").read_text().startswith("file,caption,log_prob,confidence,error\n")
     assert "<article>" in (reader / "differences.html").read_text()
-    (block,) = blocks("python")
-    exec(compile(block, "README.md", "exec"), {})
+    for block in blocks("python") + blocks("python", "docs/captioning.md"):
+        exec(compile(block, "a document", "exec"), {})
 
 
 @pytest.mark.slow

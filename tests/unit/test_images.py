@@ -1,18 +1,27 @@
 """Any picture becomes the tensor that torchvision's own transform makes of it, or an error that names the reason."""
 
 import io
+import os
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch import Tensor
 from torchvision import models
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
-from captioner.data.images import load_image, load_thumbnail, try_image
+from captioner.data import heic
+from captioner.data.images import Source, load_image, load_thumbnail, try_image
 from captioner.errors import ImageError
 from captioner.transform import ImageTransform
 
@@ -38,7 +47,7 @@ def pixels(image: Image.Image, transform: ImageTransform = SQUARE) -> Tensor:
     return TF.pil_to_tensor(TF.center_crop(resized, [transform.crop]))
 
 
-def reason(source: Path | bytes | Image.Image) -> str:
+def reason(source: Source) -> str:
     with pytest.raises(ImageError) as caught:
         load_image(source, SQUARE)
     return caught.value.problem
@@ -218,6 +227,234 @@ def test_an_error_as_a_result(tmp_path: Path) -> None:
     assert isinstance(try_image(Image.new("RGB", (40, 40)), SQUARE), torch.Tensor)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_each_format_is_read(kind: str) -> None:
+    image = painted(64, 64)
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind in ("JPEG", "AVIF") else {}
+    difference = (load_image(encoded(image, kind, **options), SQUARE).int() - pixels(image).int()).abs().float().mean()
+    assert difference < (8 if kind in ("JPEG", "AVIF", "GIF") else 0.01)
+
+
+def test_an_orientation_that_a_tiff_undoes_itself() -> None:
+    upright = painted(120, 80)
+    data = encoded(upright.transpose(Image.Transpose.ROTATE_90), "TIFF", tiffinfo={0x0112: 6})
+    assert torch.equal(load_image(data, SQUARE), pixels(upright))
+
+
+def test_broken_exif_is_ignored() -> None:
+    image = painted(40, 40)
+    data = encoded(image, "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
+    assert torch.equal(load_image(data, SQUARE), pixels(image))
+
+
+def test_sixteen_bits_a_colour_become_eight() -> None:
+    colours = np.random.default_rng(1).integers(0, 65536, (40, 40, 3), dtype=np.uint16)
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 40, 40, 16, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    expected = pixels(Image.fromarray((colours >> 8).astype(np.uint8)))
+    assert torch.equal(load_image(data, SQUARE), expected)
+
+
+def test_postscript_is_not_run() -> None:
+    assert reason(encoded(painted(40, 40), "EPS")) == "is PostScript, a program rather than a picture"
+
+
+def test_arrays_and_tensors() -> None:
+    image = painted(50, 40)
+    array = np.asarray(image)
+    assert torch.equal(load_image(array, SQUARE), pixels(image))
+    assert torch.equal(load_image(torch.from_numpy(array.copy()).permute(2, 0, 1), SQUARE), pixels(image))
+    for numbers, problem in (
+        (array[..., 0], "an array must be (H, W, 3), uint8; this one is (40, 50), uint8"),
+        (array / 255, "an array must be (H, W, 3), uint8; this one is (40, 50, 3), float64"),
+        (torch.zeros(3, 4, 5), "a tensor must be (3, H, W), uint8; this one is (3, 4, 5), float32"),
+        (torch.zeros(4, 5, 3, dtype=torch.uint8), "a tensor must be (3, H, W), uint8; this one is (4, 5, 3), uint8"),
+    ):
+        assert reason(numbers) == problem
+
+
+def test_a_jpeg_that_the_caller_opened_keeps_its_size() -> None:
+    with Image.open(io.BytesIO(encoded(painted(1600, 1200), "JPEG"))) as image:
+        load_image(image, SQUARE)
+        assert image.size == (1600, 1200)
+
+
+def test_pipes_and_links_to_nothing(tmp_path: Path) -> None:
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / "pipe.jpg")
+        assert reason(tmp_path / "pipe.jpg") == "is a pipe or a device, not a file"
+        (tmp_path / "link.jpg").symlink_to(tmp_path / "none.jpg")
+        assert reason(tmp_path / "link.jpg") == "is a link to a file that is not there"
+    assert reason(Path("a\0b.jpg")) == "cannot be read: embedded null byte"
+    with (tmp_path / "long.jpg").open("wb") as file:
+        file.truncate(2**30 + 1)
+    assert reason(tmp_path / "long.jpg") == "has 1,074 MB; the limit is 1,074"
+
+
+def test_warnings_of_many_threads_are_silent_and_then_as_they_were() -> None:
+    """Python's filters are one for all threads: each leaving on its own would undo what another one needs."""
+    data = encoded(painted(40, 40), "PNG")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(isinstance(one, Tensor) for one in pool.map(lambda _: try_image(data, SQUARE), range(200)))
+    assert warnings.filters == before
+
+
+# --- Headers that lie: a picture of 60,000 x 60,000 would take 10 GB; what refuses it must not even ask for them.
+
+
+def lying(kind: str) -> bytes:
+    """A small picture whose header says 60,000 x 60,000, or as much as its format can."""
+    data = bytearray(encoded(painted(64, 64), kind, **({"lossless": True} if kind == "WEBP" else {})))
+    width = 60_000
+    if kind == "JPEG":
+        place = data.index(b"\xff\xc0") + 5
+        data[place : place + 4] = struct.pack(">HH", width, width)
+    elif kind == "PNG":
+        data[16:24] = struct.pack(">II", width, width)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    elif kind == "GIF":  # The frame, rather than the screen.
+        place = data.index(b",", 13 + 3 * 2 ** ((data[10] & 7) + 1)) + 5
+        data[place : place + 4] = struct.pack("<HH", width, width)
+    elif kind == "BMP":
+        data[18:26] = struct.pack("<ii", width, width)
+    elif kind == "WEBP":  # VP8L: 14 bits for each side.
+        place = data.index(b"VP8L") + 9
+        (bits,) = struct.unpack_from("<I", data, place)
+        struct.pack_into("<I", data, place, bits & 0xF0000000 | 0x3FFF << 14 | 0x3FFF)
+    elif kind == "TIFF":
+        (place,) = struct.unpack_from("<I", data, 4)
+        for tag in range(struct.unpack_from("<H", data, place)[0]):
+            entry = place + 2 + 12 * tag
+            if struct.unpack_from("<H", data, entry)[0] in (256, 257):
+                struct.pack_into("<HII", data, entry + 2, 4, 1, width)
+    elif kind == "AVIF":
+        place = data.index(b"ispe") + 8
+        data[place : place + 8] = struct.pack(">II", width, width)
+    return bytes(data)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such measure there")
+def test_headers_that_lie_are_refused_without_the_memory(tmp_path: Path) -> None:
+    kinds = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF"]
+    for kind in kinds:
+        (tmp_path / kind).write_bytes(lying(kind))
+    code = (
+        "import resource, sys\nfrom pathlib import Path\n"
+        "from captioner.data.images import try_image\nfrom captioner.transform import ImageTransform\n"
+        "for file in sys.argv[1:]:\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "    error = try_image(Path(file), ImageTransform(32, 32, (0, 0, 0), (1, 1, 1)))\n"
+        "    print(getattr(error, 'problem', error))\n"
+        "    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000, file\n"
+    )
+    command = [sys.executable, "-c", code, *(str(tmp_path / kind) for kind in kinds)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    refused = ("has far more than 100 megapixels", "not a picture in a format", "cannot be decoded: ")
+    problems = finished.stdout.splitlines()
+    assert len(problems) == len(kinds)
+    assert all(problem.startswith(refused) for problem in problems), problems
+    assert sum(problem.startswith(refused[0]) for problem in problems) >= 5, problems
+
+
+# --- Colour profiles
+
+
+def swapped_profile() -> bytes:
+    """sRGB with the primaries of red and green exchanged: what it means by red is green."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = profile.index(b"rXYZ", 128), profile.index(b"gXYZ", 128)
+    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
+    return bytes(profile)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_profile_is_converted_to_srgb(kind: str) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    data = encoded(Image.new("RGB", (64, 64), (255, 0, 0)), kind, icc_profile=swapped_profile(), **options)
+    red, green, blue = load_image(data, SQUARE)[:, 16, 16].tolist()
+    assert (red < 10, green > 245, blue < 10) == (True, True, True)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_a_profile_of_a_picture_of_another_mode(mode: str) -> None:
+    image = Image.new("RGB", (64, 64), (255, 0, 0)).convert(mode)
+    loaded = load_image(encoded(image, "PNG", icc_profile=swapped_profile()), SQUARE)
+    assert loaded[:, 16, 16].tolist() == pytest.approx([0, 255, 0], abs=8)
+
+
+def test_srgb_is_left_as_it_is() -> None:
+    image = painted(100, 80)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert torch.equal(load_image(encoded(image, "PNG", icc_profile=profile), SQUARE), pixels(image))
+
+
+@pytest.mark.parametrize("profile", [b"broken", b"\0" * 16 + b"RGB " + b"\0" * 200, swapped_profile()[:300]], ids=len)
+def test_a_broken_profile_is_ignored(profile: bytes) -> None:
+    image = painted(100, 80)
+    assert torch.equal(load_image(encoded(image, "PNG", icc_profile=profile), SQUARE), pixels(image))
+
+
+def test_a_profile_of_other_colours_is_ignored() -> None:
+    """A picture in four inks with a profile for three."""
+    image = Image.new("CMYK", (64, 64), (0, 0, 0, 0))
+    assert load_image(encoded(image, "JPEG", icc_profile=swapped_profile()), SQUARE)[:, 5, 5].tolist() == [255] * 3
+
+
+def test_a_grey_profile() -> None:
+    """A gamma of 1: the middle grey of light is a light grey to the eye."""
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    header = bytearray(lab[:128])
+    header[16:20] = b"GRAY"
+    white = b"XYZ \0\0\0\0" + struct.pack(">iii", 63190, 65536, 54061)
+    curve = b"curv\0\0\0\0" + struct.pack(">I", 0)
+    start = 128 + 4 + 2 * 12
+    tags = b"wtpt" + struct.pack(">II", start, 20) + b"kTRC" + struct.pack(">II", start + 20, 12)
+    body = struct.pack(">I", 2) + tags + white + curve
+    profile = struct.pack(">I", 128 + len(body)) + bytes(header[4:]) + body
+    loaded = load_image(encoded(Image.new("L", (64, 64), 128), "PNG", icc_profile=profile), SQUARE)
+    assert loaded[:, 16, 16].tolist() == pytest.approx([188, 188, 188], abs=2)  # 255 * srgb(128 / 255)
+
+
+# --- HEIC
+
+HEIC = struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + b"the rest"
+
+
+def test_heic_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    heic._register.cache_clear()
+    assert reason(HEIC) == "is a HEIC picture, which is read after: pip install 'captioner[heic]'"
+    heic._register.cache_clear()
+
+
+def test_heic_is_looked_for_when_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered = []
+    module = SimpleNamespace(register_heif_opener=lambda: registered.append(1))
+    monkeypatch.setitem(sys.modules, "pillow_heif", module)
+    heic._register.cache_clear()
+    load_image(encoded(painted(40, 40), "PNG"), SQUARE)
+    load_image(encoded(painted(40, 40), "AVIF"), SQUARE)
+    assert registered == []
+    for _ in range(2):
+        assert reason(HEIC) == "not a picture in a format that Pillow reads"  # The stand-in reads nothing.
+    assert registered == [1]
+    heic._register.cache_clear()
+
+
+def test_heic_with_its_extra() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    pillow_heif.register_heif_opener()
+    image = painted(64, 64)
+    assert (load_image(encoded(image, "HEIF", quality=95), SQUARE).int() - pixels(image).int()).abs().float().mean() < 8
+
+
 def test_thumbnails_are_whole_upright_and_without_metadata(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # Held upright: to be turned by a quarter.
@@ -236,6 +473,14 @@ def test_thumbnails_of_small_and_see_through_pictures(tmp_path: Path) -> None:
     with Image.open(io.BytesIO(load_thumbnail(tmp_path / "p.png", 200))) as image:
         assert image.size == (30, 20)
         assert image.getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_thumbnails_are_srgb(tmp_path: Path) -> None:
+    data = encoded(Image.new("RGB", (64, 64), (255, 0, 0)), "PNG", icc_profile=swapped_profile())
+    (tmp_path / "p.png").write_bytes(data)
+    with Image.open(io.BytesIO(load_thumbnail(tmp_path / "p.png", 32))) as image:
+        assert image.getpixel((5, 5)) == pytest.approx((0, 255, 0), abs=10)
+        assert "icc_profile" not in image.info
 
 
 def test_thumbnails_of_what_is_no_picture(tmp_path: Path) -> None:

@@ -126,6 +126,10 @@ class TestFiles:
             "nothing to do: captioner turns them upright; programs that do not will see them lying",
         )  # fmt: skip
 
+    def test_broken_exif_is_no_finding(self, data: Data) -> None:
+        data.add("camera.jpg", jpeg(painted(73), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12"))
+        assert not data.lint().findings
+
 
 class TestDuplicates:
     def test_the_same_file_in_two_splits(self, data: Data) -> None:

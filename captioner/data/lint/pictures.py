@@ -10,9 +10,9 @@ from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from captioner.data.decoding import image_errors, on_white, open_image
+from captioner.data.decoding import on_white, open_image, orientation, read_picture, upright
 from captioner.data.formats.reading import Entry, counted
 from captioner.data.lint.perceptual import SIDE, Floats, hashes
 from captioner.data.lint.report import Finding
@@ -25,7 +25,6 @@ TINY: Final = 64
 ENORMOUS: Final = 40_000_000
 """Pixels above which a picture takes a second to decode, and is near the limit of 100 megapixels."""
 
-_ORIENTATION = 0x0112
 _EVERY = 100  # Pictures between two events.
 
 
@@ -66,12 +65,11 @@ def _attempt(file: Path) -> PictureFacts | ImageError:
 
 def examine(file: Path) -> PictureFacts:
     """Read a picture to its end. Raises ``ImageError`` where training would."""
-    with image_errors():
-        content = file.read_bytes()
+    content = read_picture(file)
     with open_image(content) as image:
         (width, height), mode = image.size, image.mode
         grey = thumbnail(image, "L")
-        turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+        turned = orientation(image) != 1
     views = hashes(grey)
     digest = hashlib.blake2b(content, digest_size=16).digest()
     return PictureFacts(digest, width, height, mode, turned, None if views is None else views.tobytes())
@@ -80,9 +78,9 @@ def examine(file: Path) -> PictureFacts:
 def thumbnail(image: Image.Image, mode: str) -> Floats:
     """An opened picture, upright, as (SIDE, SIDE) of the mode ``L`` or (SIDE, SIDE, 3) of ``RGB``; 0 to 255."""
     image.draft(mode, (SIDE, SIDE))  # A JPEG is decoded small, and yet read to its end.
-    image = ImageOps.exif_transpose(image)
+    image = upright(image)
     if image.mode not in ("L", "RGB"):
-        image = on_white(image)
+        image = on_white(image, image.info.get("icc_profile"))
     small = image.resize((SIDE, SIDE), Image.Resampling.BOX).convert(mode)
     return np.asarray(small, dtype=np.float32)
 

@@ -1,0 +1,171 @@
+"""Where captions go: one file for all pictures, or a text beside each. The command line's table is neither."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from captioner.errors import UsageError
+from captioner.events import Listener, Note, Warned
+from captioner.files import atomic_write, storage_error
+from captioner.inputs import refuse_clashes
+from captioner.rows import Form, form_of, write_rows
+
+if TYPE_CHECKING:
+    from captioner.folder import FolderJob, Wording
+    from captioner.predictor import Captioner
+
+
+class Existing(str, Enum):
+    """What becomes of a text that is beside a picture already."""
+
+    skip = "skip"
+    overwrite = "overwrite"
+    append = "append"
+    prepend = "prepend"
+
+
+class Destination(Protocol):
+    """What ``captioner caption`` writes to."""
+
+    def check(self, files: Sequence[str]) -> None:
+        """Raise ``UsageError`` if two of ``files`` would share a place."""
+
+    def write(
+        self, captioner: "Captioner", files: Sequence[str], wording: "Wording", number: int, listener: Listener
+    ) -> int:
+        """Write at most ``number`` captions of each of ``files``, tell what was done, and return how many failed."""
+
+
+def choose_destination(
+    output: Path | None, form: Form | None, sidecar: bool, existing: Existing | None, number: int
+) -> Destination | None:
+    """The one that the options ask for; None: the screen. Raises ``UsageError`` for options that do not fit."""
+    for given, option, needed, name in (
+        (form, "--format", output, "--output"),
+        (existing, "--existing", sidecar or None, "--sidecar"),
+    ):
+        if given is not None and needed is None:
+            raise UsageError(f"{option} {given.value} is about {name}, which is missing", f"add {name}")
+    if sidecar and output is not None:
+        raise UsageError("--output and --sidecar are two destinations", "run the command once for each")
+    if form is Form.coco and number > 1:
+        raise UsageError("COCO results have one caption of an image", "leave out --num-captions, or --format coco")
+    if sidecar:
+        return Sidecars(existing or Existing.skip)
+    return None if output is None else RowsFile(output, form)
+
+
+class RowsFile:
+    """Rows in one file, with a manifest beside it."""
+
+    def __init__(self, path: Path, form: Form | None) -> None:
+        """By default the form is that of the suffix. Raises ``UsageError``."""
+        suffix = form_of(path)
+        self._path = path
+        self._form = form or suffix
+
+    def check(self, files: Sequence[str]) -> None:
+        """Two pictures with one COCO number are refused."""
+        if self._form is Form.coco:
+            remedy = "caption them into files of their own, or rename one"
+            refuse_clashes(files, image_id, "{} would both be image {}", remedy)
+
+    def write(
+        self, captioner: "Captioner", files: Sequence[str], wording: "Wording", number: int, listener: Listener
+    ) -> int:
+        """Caption what the manifest lacks."""
+        from captioner.folder import FolderJob
+        from captioner.manifest import Manifest, manifest_path
+
+        with Manifest(manifest_path(self._path)) as manifest:
+            job = FolderJob(captioner, files, listener, manifest, wording, number)
+            write_rows(self._path, self._rows(job, listener), self._form)
+        listener(Note(f"captioned {job.captioned:,} of {len(files):,} pictures into {self._path}{_known(job)}"))
+        return job.failed
+
+    def _rows(self, job: "FolderJob", listener: Listener) -> Iterator[dict[str, Any]]:
+        for row in job.rows():
+            if self._form is not Form.coco:
+                yield row.to_json()
+            elif row.error:
+                listener(Warned(f"{row.file}: {row.error}"))
+            else:
+                yield {"image_id": image_id(row.file), "caption": row.caption}
+
+
+def _known(job: "FolderJob") -> str:
+    return f"; {job.known:,} were known" if job.known else ""
+
+
+def image_id(file: str) -> int | str:
+    """The number of ``COCO_val2014_000000391895.jpg``, ``000000391895.jpg`` or ``7.jpg``; else the name's stem.
+
+    As COCO names its files: https://cocodataset.org/#format-results.
+    """
+    stem = Path(file).stem
+    number = re.fullmatch(r"(?:COCO_[a-z]+[0-9]{4}_)?([0-9]{1,18})", stem)
+    return int(number[1]) if number else stem
+
+
+class Sidecars:
+    """``photo.txt`` beside ``photo.jpg``, with a caption a line, as the data format ``folder`` reads it.
+
+    It needs no manifest: what is beside a picture says that it is done.
+    """
+
+    def __init__(self, existing: Existing) -> None:
+        self._existing = existing
+
+    def check(self, files: Sequence[str]) -> None:
+        """Two pictures with one text are refused."""
+        refuse_clashes(files, _beside, "{} would share {}", "rename one of them, or write to one file by --output")
+
+    def write(
+        self, captioner: "Captioner", files: Sequence[str], wording: "Wording", number: int, listener: Listener
+    ) -> int:
+        """Caption every picture, or with ``skip`` those without a text; each text is written atomically."""
+        from captioner.folder import FolderJob
+        from captioner.manifest import Manifest
+
+        skip = self._existing is Existing.skip
+        todo = [file for file in files if not os.path.lexists(_beside(file))] if skip else files
+        with Manifest(None) as manifest:
+            job = FolderJob(captioner, todo, listener, manifest, wording, number)
+            for file, rows in groupby(job.rows(), lambda row: row.file):
+                several = list(rows)
+                if several[0].error:
+                    listener(Warned(f"{file}: {several[0].error}"))
+                else:
+                    self._write(file, [row.caption.encode("utf-8", "backslashreplace") for row in several])
+        skipped = f"; {len(files) - len(todo):,} had one already" if len(todo) < len(files) else ""
+        listener(Note(f"wrote texts beside {len(todo) - job.failed:,} of {len(files):,} pictures{skipped}"))
+        return job.failed
+
+    def _write(self, file: str, captions: list[bytes]) -> None:
+        path = Path(_beside(file))
+        before = [] if self._existing is Existing.overwrite else _lines(path)
+        # Lines that are there are not added again, so that a run that was killed can be repeated.
+        if self._existing is Existing.prepend:
+            lines = before if before[: len(captions)] == captions else [*captions, *before]
+        else:
+            lines = before if before[-len(captions) :] == captions else [*before, *captions]
+        with atomic_write(path, part=path.with_name(path.name + ".part")) as text:
+            text.write(b"\n".join(lines) + b"\n")
+
+
+def _beside(file: str) -> str:
+    return os.path.splitext(file)[0] + ".txt"  # noqa: PTH122
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise storage_error(error, path) from error
+    return text.removesuffix(b"\n").split(b"\n") if text else []

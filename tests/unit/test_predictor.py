@@ -1,0 +1,135 @@
+"""The Python API: pictures of every kind give one caption, streams are lazy, fingerprints tell models apart."""
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from captioner import Captioner
+from captioner.checkpoint import load_checkpoint
+from captioner.compute import Compute
+from captioner.config import DecoderConfig, EncoderConfig, SamplingConfig
+from captioner.errors import ImageError
+from captioner.model.build import CaptionModel, build_decoder, build_encoder
+from captioner.model.ensemble import together
+from captioner.predictor import Caption
+
+
+@pytest.fixture(scope="module")
+def captioner(tiny_run: Path) -> Captioner:
+    return Captioner.load(tiny_run, device="cpu", precision="float32")
+
+
+@pytest.fixture(scope="module")
+def files(shapes: Path) -> list[Path]:
+    return sorted((shapes / "images").glob("*.png"))[:20]
+
+
+def test_pictures_of_every_kind(captioner: Captioner, files: list[Path]) -> None:
+    file = files[4]
+    with Image.open(file) as opened:
+        image = opened.convert("RGB")
+    array = np.asarray(image)
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    pictures = [file, str(file), file.read_bytes(), stream.getvalue(), image, array, tensor]
+    captions = captioner.caption(pictures)
+    assert len({caption.text for caption in captions}) == 1
+    assert [caption.log_prob for caption in captions] == pytest.approx([captions[0].log_prob] * 7, abs=1e-4)
+    assert captioner.caption(np.stack([array, array]))[1].text == captions[0].text  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_read(captioner: Captioner, files: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file"):
+        captioner.caption([files[0], tmp_path / "none.jpg"])
+    results = list(captioner.stream([files[0], b"no picture", np.zeros((4, 4), np.uint8), files[1]]))
+    assert [type(result) for result in results] == [Caption, ImageError, ImageError, Caption]
+    assert isinstance(results[2], ImageError)
+    assert results[2].problem == "an array must be (H, W, 3), uint8; this one is (4, 4), uint8"
+
+
+@pytest.mark.parametrize("one", ["a.jpg", Path("a.jpg"), b"bytes"])
+def test_one_picture_that_is_no_list(captioner: Captioner, one: object) -> None:
+    with pytest.raises(TypeError, match=r"give a list of pictures, \["):
+        captioner.caption(one)  # type: ignore[arg-type]
+
+
+def test_a_stream_reads_no_further_than_some_groups_ahead(captioner: Captioner, files: list[Path]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield files[taken % 5]
+
+    stream = captioner.stream(endless())
+    several = [next(stream) for _ in range(5)]
+    assert taken == 128 * 2 * captioner.compute.workers
+    stream.close()  # type: ignore[attr-defined]
+    expected = captioner.caption([files[number % 5] for number in range(1, 6)])
+    assert [one.words for one in several if isinstance(one, Caption)] == [one.words for one in expected]
+
+
+def test_a_caption_does_not_depend_on_its_group_in_float32(captioner: Captioner, files: list[Path]) -> None:
+    together = captioner.caption(files)
+    alone = [captioner.caption([file])[0] for file in files]
+    assert [caption.words for caption in together] == [caption.words for caption in alone]
+
+
+def test_the_fingerprint(tiny_run: Path, captioner: Captioner) -> None:
+    checkpoint = load_checkpoint(tiny_run)
+    compute = Compute.choose("cpu", "float32")
+
+    def fingerprint(sampling: SamplingConfig, compute: Compute = compute) -> str:
+        return Captioner(checkpoint.model, checkpoint.vocabulary, sampling, compute).fingerprint
+
+    sampling = checkpoint.config.sampling
+    same = captioner.fingerprint
+    assert len(same) == 16
+    assert fingerprint(sampling) == same
+    found = {same, fingerprint(sampling.model_copy(update={"beam_size": 3}))}
+    found.add(fingerprint(sampling, Compute(torch.device("cpu"), torch.bfloat16)))
+    with torch.no_grad():
+        next(checkpoint.model.decoder.parameters()).view(-1)[0] += 1e-3
+    found.add(fingerprint(sampling))
+    checkpoint.model.encoder.grid = 1
+    found.add(fingerprint(sampling))
+    assert len(found) == 5
+
+
+def test_the_fingerprint_covers_every_model_of_an_ensemble(tiny_run: Path, captioner: Captioner) -> None:
+    checkpoint = load_checkpoint(tiny_run)
+    first, second = load_checkpoint(tiny_run).model, checkpoint.model
+
+    def fingerprint(*members: CaptionModel) -> str:
+        model = together(members)
+        return Captioner(model, checkpoint.vocabulary, checkpoint.config.sampling, captioner.compute).fingerprint
+
+    found = {captioner.fingerprint, fingerprint(first, second)}
+    second.encoder.transform = dataclasses.replace(second.encoder.transform, interpolation="bicubic")
+    found.add(fingerprint(first, second))
+    with torch.no_grad():
+        next(second.encoder.parameters()).mul_(1.01)
+    found.add(fingerprint(first, second))
+    assert len(found) == 4
+    assert fingerprint(first, second) in found
+
+
+def test_the_fingerprint_covers_settings_that_no_weight_shows(captioner: Captioner) -> None:
+    """A transformer's heads change what it says, and nothing in its weights."""
+    encoder = build_encoder(EncoderConfig(backbone="mobilenet_v3_small", weights="none", image_size=64))
+    found = set()
+    for heads in (2, 4):
+        torch.manual_seed(0)
+        config = DecoderConfig(type="transformer", hidden_size=16, heads=heads, layers=1)
+        decoder = build_decoder(config, encoder.feature_shape()[1], len(captioner.vocabulary))
+        model = CaptionModel(encoder, decoder)
+        found.add(Captioner(model, captioner.vocabulary, captioner.sampling, captioner.compute).fingerprint)
+    assert len(found) == 2
