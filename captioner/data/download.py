@@ -18,6 +18,7 @@ from captioner.files import readable_size, write_text
 
 _RECORDS: Final = ".downloaded"
 """Folder under the root with a record of each unpacked archive."""
+_ALL: Final = "all files"
 _BETWEEN_TOLD: Final = 0.1  # Seconds.
 
 
@@ -118,6 +119,8 @@ class Download:
         for step in left:
             self._run(step, _Teller(step.archive.name, before, total, listener), listener)
             before += step.archive.size
+        if left:
+            listener(Progress(_ALL, total, total, "bytes"))
         return len(left)
 
     def _run(self, step: Step, tell: "_Teller", listener: Listener) -> None:
@@ -190,8 +193,7 @@ class _Teller:
         self.told = now
         rate = (done - self.first) / max(now - self.begun, 1e-3)
         all_done = min(self.before + done, self.total - 1)
-        left = f", {_duration((self.total - all_done) / rate)} left" if rate else ""
-        self.listener(Progress("all files", all_done, self.total, "bytes", f"{readable_size(rate)}/s{left}"))
+        self.listener(Progress(_ALL, all_done, self.total, "bytes", f"{readable_size(rate)}/s"))
         self.listener(Progress(self.file, done, total or done + 1, "bytes"))
 
 
@@ -218,8 +220,3 @@ def _verify(path: Path, archive: Archive, given: bool) -> None:
             path.unlink()
         remedy = "give another" if given else "it was deleted: run the same command again to fetch it"
         raise DownloadError(f"{path} is not the archive expected: its checksum is {found}", remedy)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
