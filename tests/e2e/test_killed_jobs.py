@@ -142,7 +142,7 @@ def test_a_killed_second_run(run: Run, photos: Path, tmp_path: Path) -> None:
     lasts = time.monotonic() - started
     draw = random.Random(3)
     for trial in range(4):
-        while go(str(trial), draw.uniform(0.1, lasts)) is None:
+        while go(str(trial), draw.uniform(0.1, 2 * lasts)) is None:
             pass
         assert (tmp_path / str(trial) / "out.csv").read_bytes() == (tmp_path / "whole" / "out.csv").read_bytes()
 
@@ -164,7 +164,9 @@ def test_killed_sidecars(run: Run, photos: Path, tmp_path: Path) -> None:
         shutil.copytree(some, killed)
         status: int | None = None
         while status is None:
-            status = run(killed, "--sidecar", "--set", "training.precision=float32", seconds=draw.uniform(0.3, lasts))
+            status = run(
+                killed, "--sidecar", "--set", "training.precision=float32", seconds=draw.uniform(0.3, 2 * lasts)
+            )
             texts = {file.name: file.read_bytes() for file in killed.glob("*.txt")}
             assert texts.items() <= expected.items()
         assert status == 3
