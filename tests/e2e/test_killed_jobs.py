@@ -35,11 +35,15 @@ def caption(*words: str) -> None:
 def run(monkeypatch: pytest.MonkeyPatch, tiny_run: Path) -> Run:
     """The command's exit status; None if it was killed, by SIGKILL, ``seconds`` after its start.
 
-    Processes are forks of one that has imported everything, so that kills fall into the work. They have two threads.
+    Processes are forks of one that has imported everything, so that kills fall into the work. They have four threads,
+    so that 400 pictures are eight groups.
     """
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["captioner.cli.app", "captioner.folder", "captioner.loading", "captioner.manifest"])
+    first = context.Process(target=int)  # The imports are not to count in how long a run lasts.
+    first.start()
+    first.join()
 
     def start(*words: object, seconds: float | None = None) -> int | None:
         process = context.Process(target=caption, args=["--model", str(tiny_run), *map(str, words)])
@@ -114,9 +118,8 @@ def test_kills(run: Run, photos: Path, tmp_path: Path, precision: str, suffix: s
         assert status == 3
         assert output.read_bytes() == expected
         assert sorted(folder.iterdir()) == [output, manifest]
-        if kills >= KILLS:
+        if kills >= KILLS and resumed >= 3:  # Kills that left a part of the work.
             break
-    assert resumed >= 3  # Kills that left a part of the work.
 
 
 def test_a_killed_second_run(run: Run, photos: Path, tmp_path: Path) -> None:
@@ -139,7 +142,7 @@ def test_a_killed_second_run(run: Run, photos: Path, tmp_path: Path) -> None:
     lasts = time.monotonic() - started
     draw = random.Random(3)
     for trial in range(4):
-        while go(str(trial), draw.uniform(0.1, lasts)) is None:
+        while go(str(trial), draw.uniform(0.1, 2 * lasts)) is None:
             pass
         assert (tmp_path / str(trial) / "out.csv").read_bytes() == (tmp_path / "whole" / "out.csv").read_bytes()
 
@@ -161,7 +164,9 @@ def test_killed_sidecars(run: Run, photos: Path, tmp_path: Path) -> None:
         shutil.copytree(some, killed)
         status: int | None = None
         while status is None:
-            status = run(killed, "--sidecar", "--set", "training.precision=float32", seconds=draw.uniform(0.3, lasts))
+            status = run(
+                killed, "--sidecar", "--set", "training.precision=float32", seconds=draw.uniform(0.3, 2 * lasts)
+            )
             texts = {file.name: file.read_bytes() for file in killed.glob("*.txt")}
             assert texts.items() <= expected.items()
         assert status == 3
