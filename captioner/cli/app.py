@@ -32,7 +32,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*words: Any, **options: Any) -> None:
-        if processes.count() > 1 and command not in _SHARED:
+        if processes.started() > 1 and command not in _SHARED:
             raise UsageError(f"captioner {command.__name__} is work for one process", "run it without torchrun")
         try:
             with processes.joined():
