@@ -183,6 +183,8 @@ class TrainingConfig(Section):
     """Validate and keep an exponential moving average of the weights that forgets 1 - this at a step; 0: none."""
     patience: Positive = 5
     """Stop after this many epochs without a better validation CIDEr."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """A checkpoint is written whenever so long has passed since the last one, and after each epoch."""
 
 
 class SelfCriticalConfig(Section):

@@ -114,7 +114,7 @@ class Validation:
             return captioner.likelihood(features, encoded), found
 
         parts = chunked(range(len(self.records)), DECODE_AT_ONCE)
-        for (part_loss, part_count), found in compute.in_order(work, parts):
+        for (part_loss, part_count), found in compute.shared_in_order(work, parts):
             loss, count = loss + part_loss, count + part_count
             for number, (captions, taken) in enumerate(found):
                 seconds[number] += taken / compute.workers

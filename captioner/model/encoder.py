@@ -57,6 +57,7 @@ class Encoder(nn.Module):
         self.backbone = backbone
         self.transform = transform
         self.grid = grid
+        self._feature_shape: tuple[int, int] | None = None
         self._trained_from = self._first_trained(fine_tune)
         for index, stage in enumerate(self.stages.values()):
             stage.requires_grad_(index >= self._trained_from)
@@ -125,20 +126,18 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def feature_shape(self) -> tuple[int, int]:
-        """(P, D) for the transform's picture size, found by running one black picture."""
-        mode = self.training
-        black = torch.zeros(1, 3, self.transform.crop, self.transform.crop, dtype=torch.uint8)
-        _, positions, size = self.train(False)(black.to(self.device)).shape
-        self.train(mode)
-        return positions, size
+        """(P, D) for the transform's picture size, found once, by running one black picture."""
+        if self._feature_shape is None:
+            mode = self.training
+            black = torch.zeros(1, 3, self.transform.crop, self.transform.crop, dtype=torch.uint8)
+            _, positions, size = self.train(False)(black.to(self.device)).shape
+            self.train(mode)
+            self._feature_shape = positions, size
+        return self._feature_shape
 
     def weights_hash(self) -> str:
         """Twelve hexadecimal digits that change with any weight."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().float().contiguous().cpu().numpy().tobytes())
-        return digest.hexdigest()[:12]
+        return hash_weights(self.state_dict())
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of the stages that are fine-tuned."""
@@ -151,3 +150,12 @@ class Encoder(nn.Module):
         """Build with the transform that the backbone's default weights come with."""
         transform = backbone_transform(backbone, image_size)
         return cls(backbone, transform, weights=weights, grid=grid, fine_tune=fine_tune, image_size=image_size)
+
+
+def hash_weights(state: dict[str, Tensor]) -> str:
+    """Twelve hexadecimal digits that change with any of the tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().contiguous().cpu().numpy().data)
+    return digest.hexdigest()[:12]
