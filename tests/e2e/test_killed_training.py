@@ -17,9 +17,9 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL and no fork there"),
 ]
-KILLS = 12
+KILLS = 8
 SETTINGS = [
-    "training.epochs=3",
+    "training.epochs=2",
     "training.average_decay=0.9",
     "training.schedule=plateau",
     "training.checkpoint_minutes=1.0e-6",  # Whenever the one before is written.
@@ -93,29 +93,23 @@ def test_kills(tiny_file: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "whole") == 0
     lasts = time.monotonic() - started
     expected = state_of(tmp_path / "whole")
-    assert [row["epoch"] for row in expected["log"]] == [1, 2, 3]
+    assert [row["epoch"] for row in expected["log"]] == [1, 2]
 
     draw = random.Random(7)
     kills = early = trial = 0
     while kills < KILLS or not early:
-        folder, words = tmp_path / str(trial), ["--resume"][:0]
+        folder = tmp_path / str(trial)
         trial += 1
-        while True:
-            # The first kills fall into the beginning, before there is a checkpoint.
-            status = run(folder, *words, seconds=draw.uniform(0.1, lasts / (4 if trial < 3 else 1)))
-            if status is not None:
-                break
-            kills += 1
-            begun = (folder / "last" / "checkpoint.json").exists()
-            early += not begun
-            if begun:
-                load_checkpoint(folder / "last")
-                load_training_state(folder / "last")
-            words = (
-                ["--resume"]
-                if begun
-                else draw.choice([[], ["--resume"]] if (folder / "config.yaml").exists() else [[]])
-            )
+        status: int | None = None
+        while status is None:
+            begun, known = (folder / "last" / "checkpoint.json").exists(), (folder / "config.yaml").exists()
+            words = ["--resume"] if begun or (known and draw.random() < 0.5) else []
+            # Every other first kill falls into the beginning, before there is a checkpoint.
+            latest = lasts / 4 if trial % 2 and not known else 1.5 * lasts
+            status = run(folder, *words, seconds=draw.uniform(0.1, latest))
+            if status is None:
+                kills += 1
+                early += not (folder / "last" / "checkpoint.json").exists()
         assert status == 0
         assert_equal(state_of(folder), expected)
         assert not list(folder.rglob("*.part")), "what killed processes left"

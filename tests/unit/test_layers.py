@@ -14,18 +14,9 @@ LAYERS = {
     0: {"captioner", "errors", "config", "configfile", "text", "vocab", "transform"}
     | {"files", "events", "memory", "compute", "parallel", "batch", "charts", "processes"},
     1: {"data", "model", "sampling"},
-    2: {
-        "checkpoint",
-        "checkpoint_index",
-        "snapshot",
-        "constraints",
-        "predictor",
-        "description",
-        "preprocess",
-        "rows",
-        "loading",
-    }
-    | {"changes", "inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation"},
+    2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
+    | {"snapshot", "changes"}
+    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation"},
     3: {"server"},
     4: {"cli", "__main__"},
 }
