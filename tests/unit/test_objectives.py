@@ -228,7 +228,7 @@ def test_a_trained_model_learns_to_score_better(tiny_file: Path, tiny_run: Path,
             "training.objective=self_critical",
             f"training.begin_with={tiny_run}",
             "training.epochs=8",
-            "training.learning_rate=1e-3",
+            "training.learning_rate=5e-3",
         ],
     )
     Experiment(config, events.append).trainer(tmp_path / "run", False).fit()
