@@ -28,6 +28,8 @@ _IMPOSSIBLE = -1e9
 class Loss(nn.Module):
     """A prepared batch -> its summed loss, which has a gradient, and its summed negative log-likelihood."""
 
+    never: Tensor
+
     def __init__(
         self,
         model: CaptionModel,
