@@ -128,8 +128,7 @@ class Experiment:
     @cached_property
     def store(self) -> FeatureStore:
         """Raises ``FeatureError`` if ``features.path`` holds features of another encoder."""
-        with processes.first_before_others():
-            return open_store(self.config.features, self.encoder)
+        return open_store(self.config.features, self.encoder)
 
     def validation(self, split: str) -> Validation:
         """A split, ready to be scored."""

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column, Table
 
+from captioner import processes
 from captioner.errors import CaptionerError
 from captioner.events import EpochDone, Event, Note, Progress, Warned
 from captioner.files import readable_size, write_text
@@ -126,8 +127,9 @@ class Console:
         sys.stdout.write(self.to_json(value))
 
     def write_json(self, path: Path, value: Any) -> None:
-        """A value for programs, in a file. Raises ``StorageError``."""
-        write_text(path, self.to_json(value))
+        """A value for programs, in a file, which the first process writes. Raises ``StorageError``."""
+        if processes.is_first():
+            write_text(path, self.to_json(value))
 
     def warn(self, text: str) -> None:
         """A line worth acting on."""

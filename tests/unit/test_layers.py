@@ -16,7 +16,7 @@ LAYERS = {
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
     | {"snapshot", "changes"}
-    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation"},
+    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"},
     3: {"server"},
     4: {"cli", "__main__"},
 }
