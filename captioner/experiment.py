@@ -1,5 +1,6 @@
 """A config's parts, each made once when it is first asked for: data set, vocabulary, encoder, pictures, model."""
 
+import sys
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
@@ -61,7 +62,10 @@ class Experiment:
     def training_captions(self) -> dict[int | str, list[list[str]]]:
         """The words of each training picture's captions, by its id. Raises ``DatasetError`` for one without words."""
         records = self.dataset.split("train")
-        captions = {record.image_id: [tokenize(text) for text in record.captions] for record in records}
+        # Interned, a word takes its memory once, and not each of the millions of times that it occurs.
+        captions = {
+            record.image_id: [list(map(sys.intern, tokenize(text))) for text in record.captions] for record in records
+        }
         wordless = [record.file.name for record in records if not all(captions[record.image_id])]
         if wordless:
             raise DatasetError(
