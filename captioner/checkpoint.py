@@ -20,7 +20,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from captioner.checkpoint_index import INDEX, VERSION, damaged, read_index
+from captioner.calibration import Calibration
+from captioner.checkpoint_index import INDEX, VERSION, calibration_in, damaged, read_index
 from captioner.config import Config
 from captioner.errors import CheckpointError, UsageError
 from captioner.files import atomic_write, write_text
@@ -43,6 +44,11 @@ class Checkpoint:
     index: dict[str, Any]
     """``checkpoint.json`` as it is."""
     folder: Path
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What makes confidence of its captions' log-probabilities; None where it was written without."""
+        return calibration_in(self.index, self.folder)
 
 
 def save_checkpoint(

@@ -182,15 +182,11 @@ class FolderJob:
         if isinstance(key, ImageError):
             yield Row(file, error=key.problem)
             return
-        for caption in map(_from_json, self._manifest.get(key)):
+        for words, log_prob, finished in self._manifest.get(key):
+            caption = self._captioner.judge(words.split(), log_prob, finished)
             text = self._wording.of(caption.words)
             yield Row(file, text, round(caption.log_prob, 4), round(caption.confidence, 4))
 
 
 def _to_json(caption: Caption) -> list[Any]:
     return [" ".join(caption.words), caption.log_prob, caption.finished]
-
-
-def _from_json(values: list[Any]) -> Caption:
-    words, log_prob, finished = values
-    return Caption(tuple(words.split()), log_prob, finished)

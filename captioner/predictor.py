@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.batch import pack_captions
+from captioner.calibration import Calibration
+from captioner.caption import Caption as Caption
 from captioner.checkpoint import load_checkpoints
 from captioner.compute import Compute, Device, Precision
 from captioner.config import SamplingConfig
@@ -24,7 +25,6 @@ from captioner.model.encoder import Encoder
 from captioner.model.ensemble import AnyModel, together
 from captioner.parallel import chunked
 from captioner.sampling import Hypothesis, StepDecoder, check_number, sample
-from captioner.text import detokenize
 from captioner.transform import ImageTransform
 from captioner.vocab import END, PAD, START, Vocabulary
 
@@ -35,28 +35,6 @@ Picture = Source | str
 """A file's path, its bytes, a PIL image, a NumPy array (H, W, 3) or a tensor (3, H, W), both uint8 RGB."""
 
 
-@dataclass(frozen=True)
-class Caption:
-    """One caption of one picture."""
-
-    words: tuple[str, ...]
-    """Lower-case tokens without punctuation, as the model was trained on and as metrics count them."""
-    log_prob: float
-    """Natural logarithm of the caption's probability: the sum over its words and its end."""
-    finished: bool = True
-    """False if the search stopped it at the longest length."""
-
-    @property
-    def text(self) -> str:
-        """For people: ``A dog runs``. ``captioner.text.detokenize`` can also end it with a full stop."""
-        return detokenize(self.words)
-
-    @property
-    def confidence(self) -> float:
-        """Geometric mean of its words' probabilities, 0 to 1. A ranking, not yet a calibrated probability."""
-        return math.exp(self.log_prob / (len(self.words) + self.finished)) if self.words or self.finished else 0.0
-
-
 class Captioner:
     """A trained model, ready to caption.
 
@@ -65,8 +43,15 @@ class Captioner:
     'A dog runs through the grass'
     """
 
-    def __init__(self, model: AnyModel, vocabulary: Vocabulary, sampling: SamplingConfig, compute: Compute) -> None:
-        """Take a copy of ``model``, in the precision that ``compute`` chooses.
+    def __init__(
+        self,
+        model: AnyModel,
+        vocabulary: Vocabulary,
+        sampling: SamplingConfig,
+        compute: Compute,
+        calibration: Calibration | None = None,
+    ) -> None:
+        """Take a copy of ``model``, in the precision that ``compute`` chooses; ``calibration`` makes confidence of it.
 
         Raises ``ConfigError`` where ``sampling`` bans words that ``vocabulary`` does not have.
         """
@@ -75,6 +60,7 @@ class Captioner:
         self.vocabulary = vocabulary
         self.sampling = sampling
         self.compute = compute
+        self.calibration = calibration
 
     @classmethod
     def load(
@@ -94,7 +80,8 @@ class Captioner:
         checkpoints = load_checkpoints([Path(each) for each in (path, *others)])
         compute = Compute.choose(device, precision)
         model = together([checkpoint.model for checkpoint in checkpoints])
-        return cls(model, checkpoints[0].vocabulary, sampling or checkpoints[0].config.sampling, compute)
+        first = checkpoints[0]
+        return cls(model, first.vocabulary, sampling or first.config.sampling, compute, first.calibration)
 
     @property
     def encoder(self) -> Encoder:
@@ -216,6 +203,13 @@ class Captioner:
         found = sample(decoder, encoded, rules, sampling or self.sampling, numbers=numbers, captions=captions)
         return [[self._caption(hypothesis) for hypothesis in several] for several in found]
 
+    def _caption(self, hypothesis: Hypothesis) -> Caption:
+        return self.judge(self.vocabulary.decode(hypothesis.words), hypothesis.log_prob, hypothesis.finished)
+
+    def judge(self, words: Iterable[str], log_prob: float, finished: bool) -> Caption:
+        """A caption that this model has made, with its confidence."""
+        return Caption(tuple(words), log_prob, finished, self.calibration)
+
     def attention(self, picture: Picture, words: Sequence[str]) -> Tensor:
         """Where the model looks for each of a caption's ``words``: (T, rows, columns), float32; a word's sum to 1.
 
@@ -255,7 +249,3 @@ class Captioner:
         batch = pack_captions(features, captions, start=START, end=END).to(self.compute.device)
         log_probs = self._model.target_log_probs(features, batch)
         return -float(log_probs[batch.targets != PAD].double().sum()), batch.words
-
-    def _caption(self, hypothesis: Hypothesis) -> Caption:
-        words = tuple(self.vocabulary.decode(hypothesis.words))
-        return Caption(words, hypothesis.log_prob, hypothesis.finished)

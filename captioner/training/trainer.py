@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from captioner.calibration import Calibration
 from captioner.checkpoint import load_training_state, save_checkpoint
 from captioner.compute import Compute
 from captioner.config import Config
@@ -72,6 +73,8 @@ class Trainer:
         self.optimisation = Optimisation(self.model, config, compute, config.training.epochs * len(batches))
         self.position = Position()
         self._interrupted = threading.Event()
+        self._calibration: Calibration | None = None
+        """Of the weights that were validated last."""
 
     def resume(self) -> None:
         """Continue from ``last`` in the run's folder; its weights are already in the model."""
@@ -147,6 +150,7 @@ class Trainer:
         result = self.validation.evaluate(
             self.model, self.vocabulary, self.config.sampling, self.compute, self.listener
         )
+        self._calibration = result.calibration
         row: Row = {
             "epoch": position.epoch,
             "step": self.optimisation.steps,
@@ -183,6 +187,8 @@ class Trainer:
                 state["random_cuda"] = torch.cuda.get_rng_state()
         validation = self.position.rows[-1] if self.position.rows else {}
         provenance = {**self.provenance, "precision": self.compute.precision, "log_row": validation}
+        if not training and self._calibration is not None:
+            provenance["calibration"] = self._calibration.to_json()
         save_checkpoint(self.run / name, self.model, self.vocabulary, self.config, provenance, training=state)
 
     @contextmanager

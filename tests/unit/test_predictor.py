@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,3 +134,16 @@ def test_the_fingerprint_covers_settings_that_no_weight_shows(captioner: Caption
         model = CaptionModel(encoder, decoder)
         found.add(Captioner(model, captioner.vocabulary, captioner.sampling, captioner.compute).fingerprint)
     assert len(found) == 2
+
+
+def test_confidence_comes_from_the_checkpoint(tiny_run: Path, captioner: Captioner, files: list[Path]) -> None:
+    """The calibration is fitted to the validation captions of the epoch that was kept, and other copies have none."""
+    checkpoint = load_checkpoint(tiny_run)
+    assert checkpoint.calibration is not None
+    assert sum(each.captions for each in checkpoint.calibration.bins) == 8
+    assert checkpoint.calibration.sampling == checkpoint.config.sampling.model_dump()
+    (caption,) = captioner.caption(files[:1])
+    assert caption.confidence == checkpoint.calibration(caption.score)
+    assert load_checkpoint(tiny_run / "last").calibration is None
+    (plain,) = Captioner.load(tiny_run / "last", device="cpu").caption(files[:1])
+    assert plain.confidence == pytest.approx(math.exp(plain.log_prob / (len(plain.words) + plain.finished)))
