@@ -17,7 +17,7 @@ Random draws differ by the pictures' content, so that neither groups nor other p
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,6 +49,10 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""
         return asdict(self)
+
+
+Watcher = Callable[[str, Sequence[Caption]], None]
+"""What wants to see each picture's captions, best first, as they come, in the order of the files."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,9 @@ class FolderJob:
         manifest: Manifest,
         wording: Wording = Wording(),
         number: int = 1,
+        watch: Watcher | None = None,
     ) -> None:
-        """``number`` is how many captions a picture gets at most."""
+        """``number`` is how many captions a picture gets at most; ``watch`` sees them before they become rows."""
         self._captioner = captioner
         self._number = number
         self._fingerprint = f"{captioner.fingerprint} {number} ".encode()
@@ -107,6 +112,7 @@ class FolderJob:
         self._listener = listener
         self._manifest = manifest
         self._wording = wording
+        self._watch = watch
         self._chosen: set[bytes] = set()  # By groups that are not in the manifest yet.
         self._lock = threading.Lock()
         self.captioned = self.known = self.failed = 0
@@ -182,8 +188,13 @@ class FolderJob:
         if isinstance(key, ImageError):
             yield Row(file, error=key.problem)
             return
-        for words, log_prob, finished in self._manifest.get(key):
-            caption = self._captioner.judge(words.split(), log_prob, finished)
+        captions = [
+            Caption(tuple(words.split()), log_prob, finished, self._captioner.calibration)
+            for words, log_prob, finished in self._manifest.get(key)
+        ]
+        if self._watch is not None:
+            self._watch(file, captions)
+        for caption in captions:
             text = self._wording.of(caption.words)
             yield Row(file, text, round(caption.log_prob, 4), round(caption.confidence, 4))
 

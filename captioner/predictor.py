@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.batch import pack_captions
-from captioner.calibration import Calibration
+from captioner.calibration import Calibration, doubt
 from captioner.caption import Caption as Caption
 from captioner.checkpoint import load_checkpoints
 from captioner.compute import Compute, Device, Precision
@@ -90,6 +90,11 @@ class Captioner:
         Of an ensemble, the first model's.
         """
         return self._model.encoders[0]
+
+    @property
+    def doubt(self) -> str:
+        """Why its captions' confidence is not the probability that it says, or nothing."""
+        return doubt(self.calibration, self.sampling.method, len(self._model.encoders))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -204,11 +209,8 @@ class Captioner:
         return [[self._caption(hypothesis) for hypothesis in several] for several in found]
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:
-        return self.judge(self.vocabulary.decode(hypothesis.words), hypothesis.log_prob, hypothesis.finished)
-
-    def judge(self, words: Iterable[str], log_prob: float, finished: bool) -> Caption:
-        """A caption that this model has made, with its confidence."""
-        return Caption(tuple(words), log_prob, finished, self.calibration)
+        words = tuple(self.vocabulary.decode(hypothesis.words))
+        return Caption(words, hypothesis.log_prob, hypothesis.finished, self.calibration)
 
     def attention(self, picture: Picture, words: Sequence[str]) -> Tensor:
         """Where the model looks for each of a caption's ``words``: (T, rows, columns), float32; a word's sum to 1.
@@ -228,8 +230,7 @@ class Captioner:
         """As ``attention``, for features as ``encode`` gives them and a caption, as words, of each picture."""
         encoded = self._model.features(features.to(self.compute.device))
         before = [torch.tensor([START, *self.vocabulary.encode(words[:-1])]) for words in captions]
-        inputs = pad_sequence(before, batch_first=True, padding_value=PAD)
-        weights = self._model.decoder.attention(encoded, inputs.to(encoded.device))
+        weights = self._model.decoder.attention(encoded, pad_sequence(before, batch_first=True).to(encoded.device))
         if weights is None:
             raise UsageError(
                 "this model's decoder has no attention: it does not look at parts of a picture",

@@ -15,7 +15,8 @@ LAYERS = {
     | {"files", "events", "memory", "compute", "parallel", "batch", "calibration", "caption"},
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
-    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"},
+    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"}
+    | {"review", "attention_gallery"},
     3: {"server"},
     4: {"cli", "__main__"},
 }
