@@ -55,8 +55,7 @@ class Calibration:
         """Fit to captions with their ``scores``, as ``Caption.score`` has them, and each caption's own CIDEr."""
         x, right = np.asarray(scores, np.float64), np.asarray(ciders) >= RIGHT
         slope, offset = _fit(x, right)
-        bins = _bins(_held_out(x, right), right)
-        error = sum(abs(each.confidence - each.accuracy) * each.captions for each in bins) / len(x)
+        error, bins = expected_error(_held_out(x, right), right)
         return cls(slope, offset, sampling, RIGHT, error, bins)
 
     def __call__(self, score: float) -> float:
@@ -71,6 +70,15 @@ class Calibration:
     def from_json(cls, values: dict[str, Any]) -> "Calibration":
         """The inverse of ``to_json``. Raises ``TypeError`` and ``KeyError`` for anything else."""
         return cls(**{**values, "bins": tuple(Bin(**each) for each in values["bins"])})
+
+
+def expected_error(confidences: Sequence[float] | _Numbers, right: Any) -> tuple[float, tuple[Bin, ...]]:
+    """The expected calibration error of captions' ``confidences``, and its bins; ``right`` says which ones were."""
+    values, hits = np.asarray(confidences, np.float64), np.asarray(right, np.float64)
+    order = np.argsort(values, kind="stable")
+    parts = np.array_split(order, max(1, min(_BINS, len(order) // _SMALLEST_BIN)))
+    bins = tuple(Bin(float(values[part].mean()), float(hits[part].mean()), len(part)) for part in parts)
+    return sum(abs(each.confidence - each.accuracy) * each.captions for each in bins) / len(values), bins
 
 
 def doubt(calibration: Calibration | None, method: str, models: int) -> str:
@@ -121,12 +129,6 @@ def _held_out(x: _Numbers, right: npt.NDArray[np.bool_]) -> _Numbers:
         slope, offset = _fit(x[others], right[others])
         result[inside] = _logistic(slope * x[inside] + offset)
     return result
-
-
-def _bins(confidences: _Numbers, right: npt.NDArray[np.bool_]) -> tuple[Bin, ...]:
-    order = np.argsort(confidences, kind="stable")
-    parts = np.array_split(order, max(1, min(_BINS, len(order) // _SMALLEST_BIN)))
-    return tuple(Bin(float(confidences[part].mean()), float(right[part].mean()), len(part)) for part in parts)
 
 
 def _logistic(x: Any) -> Any:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
@@ -44,11 +45,17 @@ class Order:
     listener: Listener
     watch: "Watcher | None" = None
 
-    def job(self, files: Sequence[str], manifest: "Manifest") -> "FolderJob":
-        """The work."""
+    @contextmanager
+    def job(self, files: Sequence[str], manifest: Path | None) -> Iterator["FolderJob | None"]:
+        """The work, over the manifest at a path or a temporary one; None where another process writes its rows."""
         from captioner.folder import FolderJob
+        from captioner.sharing import shared_job
 
-        return FolderJob(self.captioner, files, self.listener, manifest, self.wording, self.number, self.watch)
+        def make(known: "Manifest") -> FolderJob:
+            return FolderJob(self.captioner, files, self.listener, known, self.wording, self.number, self.watch)
+
+        with shared_job(make, manifest) as job:
+            yield job
 
 
 class Destination(Protocol):
@@ -97,11 +104,12 @@ class RowsFile:
 
     def write(self, files: Sequence[str], order: Order) -> int:
         """Caption what the manifest lacks; where less than certain captions are not wanted, a second file has those."""
-        from captioner.manifest import Manifest, manifest_path
+        from captioner.manifest import manifest_path
 
         listener, review = order.listener, review_path(self._path)
-        with Manifest(manifest_path(self._path)) as manifest, Review(order.least) as parted:
-            job = order.job(files, manifest)
+        with order.job(files, manifest_path(self._path)) as job, Review(order.least) as parted:
+            if job is None:
+                return 0
             write_rows(self._path, self._shaped(parted.passing(job.rows()), listener), self._form)
             if order.least:
                 write_rows(review, self._shaped(parted.held(), listener), self._form)
@@ -149,12 +157,11 @@ class Sidecars:
 
     def write(self, files: Sequence[str], order: Order) -> int:
         """Caption every picture, or with ``skip`` those without a text; each text is written atomically."""
-        from captioner.manifest import Manifest
-
         listener, skip = order.listener, self._existing is Existing.skip
         todo = [file for file in files if not os.path.lexists(_beside(file))] if skip else files
-        with Manifest(None) as manifest, Review(order.least) as parted:
-            job = order.job(todo, manifest)
+        with order.job(todo, None) as job, Review(order.least) as parted:
+            if job is None:
+                return 0
             for file, rows in groupby(parted.passing(job.rows()), lambda row: row.file):
                 several = list(rows)
                 if several[0].error:

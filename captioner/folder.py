@@ -19,6 +19,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
@@ -124,13 +125,7 @@ class FolderJob:
         sampling method does not find so many captions.
         """
         done = 0
-        compute = self._captioner.compute
-        share = -(-len(self._files) // (_GROUPS * compute.workers))
-        groups = self._groups(min(DECODE_AT_ONCE, max(_SMALLEST_GROUP, share)))
-        for result in compute.in_order(self._caption_group, groups):
-            self._manifest.add((key, [_to_json(one) for one in several]) for key, several in result.new.items())
-            with self._lock:
-                self._chosen -= result.new.keys()
+        for result in self._results(self._groups()):
             self.captioned += len(result.new)
             self.failed += sum(isinstance(key, ImageError) for key in result.keys)
             self.known += sum(isinstance(key, bytes) for key in result.keys) - len(result.new)
@@ -139,10 +134,32 @@ class FolderJob:
                 done += 1
                 self._listener(Progress("captioning", done, len(self._files), "pictures"))
 
-    def _groups(self, size: int) -> Iterator[_Group]:
+    def share(self, rank: int, count: int) -> int:
+        """Only caption every ``count``-th group of files into the manifest, from number ``rank`` on.
+
+        Returns how many pictures that were.
+        """
+        done = captioned = 0
+        for result in self._results(self._groups(rank, count)):
+            done += len(result.keys)
+            captioned += len(result.new)
+            total = max(done, len(self._files) // count)
+            self._listener(Progress(f"captioning, process {rank + 1} of {count}", done, total, "pictures"))
+        return captioned
+
+    def _results(self, groups: Iterator[_Group]) -> Iterator[_Result]:
+        for result in self._captioner.compute.in_order(self._caption_group, groups):
+            self._manifest.add((key, [_to_json(one) for one in several]) for key, several in result.new.items())
+            with self._lock:
+                self._chosen -= result.new.keys()
+            yield result
+
+    def _groups(self, rank: int = 0, count: int = 1) -> Iterator[_Group]:
+        share = -(-len(self._files) // (_GROUPS * self._captioner.compute.workers * count))
+        size = min(DECODE_AT_ONCE, max(_SMALLEST_GROUP, share))
         turn = threading.Event()
         turn.set()
-        for files in chunked(self._files, size):
+        for files in islice(chunked(self._files, size), rank, None, count):
             chosen = threading.Event()
             yield _Group(files, turn, chosen)
             turn = chosen

@@ -1,7 +1,5 @@
 """The sole inference path: pictures -> encoder -> features -> decoder and sampler -> vocabulary -> captions."""
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from functools import cached_property, partial
@@ -21,6 +19,8 @@ from captioner.config import SamplingConfig
 from captioner.constraints import rules_of
 from captioner.data.images import Source, stack_images, try_image
 from captioner.errors import ImageError, UsageError
+from captioner.fingerprint import fingerprint_of
+from captioner.memory import Portions
 from captioner.model.encoder import Encoder
 from captioner.model.ensemble import AnyModel, together
 from captioner.parallel import chunked
@@ -29,7 +29,7 @@ from captioner.transform import ImageTransform
 from captioner.vocab import END, PAD, START, Vocabulary
 
 DECODE_AT_ONCE = 128
-"""Pictures that are searched at once: each step is a matrix product over all their beams."""
+"""Pictures that are searched at once, if memory suffices: each step is a matrix product over all their beams."""
 
 Picture = Source | str
 """A file's path, its bytes, a PIL image, a NumPy array (H, W, 3) or a tensor (3, H, W), both uint8 RGB."""
@@ -61,6 +61,7 @@ class Captioner:
         self.sampling = sampling
         self.compute = compute
         self.calibration = calibration
+        self._encoded_at_once, self._searched_at_once = Portions(compute.pictures_at_once), Portions(DECODE_AT_ONCE)
 
     @classmethod
     def load(
@@ -99,26 +100,7 @@ class Captioner:
     @cached_property
     def fingerprint(self) -> str:
         """Differs with whatever a caption depends on beside the picture: models, words, sampling, precision."""
-        simple = (str, int, float)
-        settings = {
-            "encoders": [[one.backbone, one.grid, one.transform.to_json()] for one in self._model.encoders],
-            "decoder": [
-                [
-                    name,
-                    type(part).__name__,
-                    {key: value for key, value in vars(part).items() if isinstance(value, simple)},
-                ]
-                for name, part in self._model.decoder.named_modules()
-            ],
-            "vocabulary": self.vocabulary.fingerprint,
-            "sampling": self.sampling.model_dump(),
-            "compute": [self.compute.device.type, self.compute.precision],
-        }
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for name, tensor in sorted(self._model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.float().contiguous().cpu().numpy().data)
-        return digest.hexdigest()[:16]
+        return fingerprint_of(self._model, self.vocabulary, self.sampling, self.compute)
 
     def caption(self, pictures: Sequence[Picture]) -> list[Caption]:
         """Caption pictures of any kind, in order. Raises ``ImageError`` at the first one that cannot be read."""
@@ -178,9 +160,10 @@ class Captioner:
 
         ``numbers`` are the pictures' own, by which random draws differ.
         """
-        parts = [zip(*part, strict=True) for part in chunked(images, self.compute.pictures_at_once)]
-        features = [self.encode(tuple(map(stack_images, part))) for part in parts]
-        return self.caption_features(torch.cat(features), numbers=numbers, captions=number) if features else []
+        features = self._encoded_at_once.work(
+            lambda part: self.encode(tuple(map(stack_images, zip(*part, strict=True)))).unbind(), images
+        )
+        return self.caption_features(torch.stack(features), numbers=numbers, captions=number) if features else []
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor | tuple[Tensor, ...]) -> Tensor:
@@ -205,7 +188,13 @@ class Captioner:
         encoded = self._model.features(features.to(self.compute.device))
         decoder: StepDecoder[Any] = self._model.decoder
         rules = rules_of(self.vocabulary, sampling) if sampling else self._rules
-        found = sample(decoder, encoded, rules, sampling or self.sampling, numbers=numbers, captions=captions)
+        numbers = range(len(encoded)) if numbers is None else numbers
+
+        def search(places: Sequence[int]) -> list[list[Hypothesis]]:
+            part, own = encoded[places[0] : places[-1] + 1], numbers[places[0] : places[-1] + 1]
+            return sample(decoder, part, rules, sampling or self.sampling, numbers=own, captions=captions)
+
+        found = self._searched_at_once.work(search, range(len(encoded)))
         return [[self._caption(hypothesis) for hypothesis in several] for several in found]
 
     def _caption(self, hypothesis: Hypothesis) -> Caption:

@@ -36,6 +36,9 @@ class Review:
 
     def passing(self, rows: Iterable["Row"]) -> Iterator["Row"]:
         """The rows that are confident enough, in order, and those with an error."""
+        if not self.least:  # Then rows need not wait for the next picture's.
+            yield from rows
+            return
         for _, group in groupby(rows, key=lambda row: row.file):
             several = list(group)
             best = several[0].confidence

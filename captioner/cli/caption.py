@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from captioner import processes
 from captioner.cli.console import Console
 from captioner.cli.options import Models, Overrides, Quiet
 from captioner.cli.screen import Screen
@@ -52,7 +53,7 @@ def caption(
     """
     with Console(quiet) as console:
         destination = choose_destination(output, form, sidecar, existing, num_captions) or Screen(console)
-        files = expand_inputs(inputs, recursive)
+        files = processes.of_first(expand_inputs(inputs, recursive) if processes.is_first() else [])
         destination.check(files)
         from captioner.folder import Wording
         from captioner.loading import load_captioner
@@ -72,6 +73,7 @@ def caption(
             gallery = AttentionGallery(captioner, attention, files, console.listen)
             failed = destination.write(files, replace(order, watch=gallery.add))
             gallery.finish()
+        failed = processes.of_first(failed)
         if failed:
             console.warn(f"{failed:,} of {len(files):,} pictures could not be captioned")
             raise typer.Exit(3)

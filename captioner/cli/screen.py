@@ -22,11 +22,10 @@ class Screen:
 
     def write(self, files: Sequence[str], order: Order) -> int:
         """Show rows: lines as they come, a table at the end; then what is for review."""
-        from captioner.manifest import Manifest
-
         console = self._console
-        with Manifest(None) as manifest, Review(order.least) as review:
-            job = order.job(files, manifest)
+        with order.job(files, None) as job, Review(order.least) as review:
+            if job is None:
+                return 0
             rows = review.passing(job.rows())
             if console.is_terminal:
                 self._table(rows)

@@ -114,11 +114,13 @@ def confidences(cli: Any, run: Path, photos: Path, output: Path) -> list[float]:
 
 @pytest.fixture
 def graded(tiny_run: Path, tmp_path: Path) -> Path:
-    """The tiny model, as if its eight validation captions had said more of which are right."""
+    """The tiny model, as if it had learned which captions are right; it sees no difference, so it draws words."""
     folder = tmp_path / "graded"
     shutil.copytree(tiny_run / "best", folder)
     index = json.loads((folder / "checkpoint.json").read_text())
-    index["provenance"]["calibration"].update(slope=3.0, offset=1.0)
+    calibration, sampling = index["provenance"]["calibration"], index["config"]["sampling"]
+    calibration["sampling"]["method"] = sampling["method"] = "sample"
+    calibration.update(slope=1.0, offset=2.0)
     (folder / "checkpoint.json").write_text(json.dumps(index))
     return folder
 
