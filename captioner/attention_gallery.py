@@ -12,7 +12,7 @@ from PIL import Image
 
 from captioner.attention_pictures import strip
 from captioner.caption import Caption
-from captioner.data.images import load_thumbnail
+from captioner.data.images import load_thumbnail, stack_images
 from captioner.errors import ImageError, UsageError
 from captioner.events import Listener, Note, Warned
 from captioner.files import atomic_write, write_text
@@ -57,7 +57,8 @@ class AttentionGallery:
             images = self._captioner.read(Path(file))
             if isinstance(images, ImageError):
                 raise images
-            maps = self._captioner.attention(images[0], caption.words)
+            features = self._captioner.encode(tuple(stack_images([image]) for image in images))
+            (maps,) = self._captioner.attend_features(features, [caption.words])
             picture = strip(images[0], caption.words, maps)
             with atomic_write(self._folder / name) as stream:
                 picture.save(stream, "PNG")

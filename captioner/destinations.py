@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from itertools import groupby
 from pathlib import Path
@@ -110,13 +110,19 @@ class RowsFile:
         with order.job(files, manifest_path(self._path)) as job, Review(order.least) as parted:
             if job is None:
                 return 0
-            write_rows(self._path, self._shaped(parted.passing(job.rows()), listener), self._form)
+            self._write(self._path, parted.passing(job.rows()), listener)
             if order.least:
-                write_rows(review, self._shaped(parted.held(), listener), self._form)
+                self._write(review, parted.held(), listener)
         listener(Note(f"captioned {job.captioned:,} of {len(files):,} pictures into {self._path}{_known(job)}"))
         if parted.pictures:
             listener(Note(f"{parted.pictures:,} below a confidence of {order.least:g} are for review in {review}"))
         return job.failed
+
+    def _write(self, path: Path, rows: Iterable["Row"], listener: Listener) -> None:
+        from captioner.folder import Row
+
+        columns = [each.name for each in fields(Row)]
+        write_rows(path, self._shaped(rows, listener), self._form, columns)
 
     def _shaped(self, rows: Iterable["Row"], listener: Listener) -> Iterator[dict[str, Any]]:
         for row in rows:
