@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from captioner.checkpoint_index import damaged, read_index
+from captioner.calibration import Calibration
+from captioner.checkpoint_index import calibration_in, damaged, read_index
 from captioner.config import Config
 from captioner.errors import CheckpointError, UsageError
 from captioner.model.build import CaptionModel, build_decoder
@@ -41,6 +42,11 @@ class Checkpoint:
     index: dict[str, Any]
     """``checkpoint.json`` as it is."""
     folder: Path
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What makes confidence of its captions' log-probabilities; None where it was written without."""
+        return calibration_in(self.index, self.folder)
 
 
 def save_checkpoint(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from captioner.calibration import Calibration
 from captioner.errors import CheckpointError
 
 VERSION = 1
@@ -43,6 +44,15 @@ def read_index(path: Path) -> tuple[Path, dict[str, Any]]:
 
 
 _PARTS = ("files", "vocabulary", "features", "encoder", "config", "provenance")
+
+
+def calibration_in(index: dict[str, Any], folder: Path) -> Calibration | None:
+    """The calibration in ``index``, of ``folder``; None where there is none. Raises ``CheckpointError``."""
+    values = index["provenance"].get("calibration")
+    try:
+        return None if values is None else Calibration.from_json(values)
+    except (TypeError, KeyError):
+        raise damaged(folder) from None
 
 
 def damaged(folder: Path) -> CheckpointError:

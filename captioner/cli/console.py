@@ -92,6 +92,8 @@ class Console:
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """A table on a terminal; tab-separated lines without a header when piped."""
         texts = [[str(cell) for cell in row] for row in rows]
+        if self._progress is not None:  # It redraws itself, also where a table is being written.
+            self._progress.stop()
         if not self._out.is_terminal:
             for row in texts:
                 self.line(row)

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
+from captioner.calibration import Calibration
+from captioner.caption import Caption
 from captioner.compute import Compute
 from captioner.config import SamplingConfig
 from captioner.data.annotations import Record
@@ -17,7 +19,7 @@ from captioner.events import Listener, Progress
 from captioner.model.ensemble import AnyModel
 from captioner.parallel import chunked
 from captioner.predictor import DECODE_AT_ONCE, Captioner
-from captioner.text import TOKENIZER, detokenize
+from captioner.text import TOKENIZER
 from captioner.vocab import Vocabulary
 
 
@@ -35,6 +37,8 @@ class Evaluation:
     """For people."""
     search_seconds: float | None = None
     """What choosing the words took, once the pictures were encoded; None without a model."""
+    calibration: Calibration | None = None
+    """Fitted to these captions; None without a model."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``captioner evaluate --output`` writes."""
@@ -96,49 +100,50 @@ class Validation:
     ) -> list[Evaluation]:
         """As ``evaluate``, for several ways of choosing captions; each picture is encoded once."""
         captioner = Captioner(model, vocabulary, samplings[0], compute)
-        words: list[dict[ImageId, tuple[str, ...]]] = [{} for _ in samplings]
+        captions: list[dict[ImageId, Caption]] = [{} for _ in samplings]
         seconds = [0.0] * len(samplings)
         loss, count = 0.0, 0
 
-        def work(part: Sequence[int]) -> tuple[tuple[float, int], list[tuple[list[tuple[str, ...]], float]]]:
+        def work(part: Sequence[int]) -> tuple[tuple[float, int], list[tuple[list[Caption], float]]]:
             features = captioner.encode(self.pictures.read(part))
             references = [self.references.words[self.records[index].image_id] for index in part]
             encoded = [[vocabulary.encode(one) for one in several] for several in references]
             found = []
             for sampling in samplings:
                 start = perf_counter()
-                captions = [
-                    several[0].words for several in captioner.caption_features(features, sampling, numbers=part)
-                ]
-                found.append((captions, perf_counter() - start))
+                best = [several[0] for several in captioner.caption_features(features, sampling, numbers=part)]
+                found.append((best, perf_counter() - start))
             return captioner.likelihood(features, encoded), found
 
         parts = chunked(range(len(self.records)), DECODE_AT_ONCE)
         for (part_loss, part_count), found in compute.shared_in_order(work, parts):
             loss, count = loss + part_loss, count + part_count
-            for number, (captions, taken) in enumerate(found):
+            for number, (best, taken) in enumerate(found):
                 seconds[number] += taken / compute.workers
-                for caption in captions:
-                    words[number][self.records[len(words[number])].image_id] = caption
-            listener(Progress("evaluating", len(words[0]), len(self.records), "pictures"))
+                for caption in best:
+                    captions[number][self.records[len(captions[number])].image_id] = caption
+            listener(Progress("evaluating", len(captions[0]), len(self.records), "pictures"))
         perplexity = math.exp(loss / count)
         return [
-            self._finish(captions, perplexity, sampling, taken)
-            for captions, sampling, taken in zip(words, samplings, seconds, strict=True)
+            self._finish(each, perplexity, sampling, taken)
+            for each, sampling, taken in zip(captions, samplings, seconds, strict=True)
         ]
 
     def _finish(
-        self, words: dict[ImageId, tuple[str, ...]], perplexity: float, sampling: SamplingConfig, seconds: float
+        self, captions: dict[ImageId, Caption], perplexity: float, sampling: SamplingConfig, seconds: float
     ) -> Evaluation:
-        return score_captions(
-            words,
+        evaluation = score_captions(
+            {image_id: caption.words for image_id, caption in captions.items()},
             self.references,
-            {image_id: detokenize(caption) for image_id, caption in words.items()},
+            {image_id: caption.text for image_id, caption in captions.items()},
             sampling.model_dump(),
             perplexity=perplexity,
             training_captions=self.training_captions,
             search_seconds=seconds,
         )
+        ciders = [evaluation.scores.per_image[image_id]["CIDEr"] for image_id in captions]
+        scores = [caption.score for caption in captions.values()]
+        return replace(evaluation, calibration=Calibration.fit(scores, ciders, evaluation.sampling))
 
 
 def score_captions(

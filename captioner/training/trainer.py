@@ -12,6 +12,7 @@ import torch
 
 from captioner import processes
 from captioner.batch import Batch
+from captioner.calibration import Calibration
 from captioner.checkpoint import load_training_state
 from captioner.compute import Compute
 from captioner.config import Config
@@ -64,6 +65,8 @@ class Trainer:
         self._interrupted = threading.Event()
         if processes.rank():  # Or every process would drop out the same.
             torch.manual_seed(config.training.seed + (processes.rank() << 32))
+        self._calibration: Calibration | None = None
+        """Of the weights that were validated last."""
 
     def resume(self) -> None:
         """Continue from ``last`` in the run's folder; its weights are already in the model."""
@@ -178,6 +181,7 @@ class Trainer:
         result = self.validation.evaluate(
             self.model, self.vocabulary, self.config.sampling, self.compute, self.listener
         )
+        self._calibration = result.calibration
         row: Row = {
             "epoch": position.epoch,
             "step": self.optimisation.steps,
@@ -222,4 +226,6 @@ class Trainer:
     def _snapshot(self, training: dict[str, Any] | None = None) -> Snapshot:
         validation = self.position.rows[-1] if self.position.rows else {}
         provenance = {**self.provenance, "precision": self.compute.precision, "log_row": validation}
+        if not training and self._calibration is not None:
+            provenance["calibration"] = self._calibration.to_json()
         return Snapshot.take(self.model, self.vocabulary, self.config, provenance, training)

@@ -12,11 +12,11 @@ PACKAGE = Path(__file__).parents[2] / "captioner"
 
 LAYERS = {
     0: {"captioner", "errors", "config", "configfile", "text", "vocab", "transform"}
-    | {"files", "events", "memory", "compute", "parallel", "batch", "charts", "processes"},
+    | {"files", "events", "memory", "compute", "parallel", "batch", "charts", "processes", "calibration", "caption"},
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
-    | {"snapshot", "changes"}
-    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"},
+    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"}
+    | {"review", "attention_gallery", "fingerprint", "sharing", "snapshot", "changes"},
     3: {"server"},
     4: {"cli", "__main__"},
 }
