@@ -18,6 +18,8 @@ from captioner.experiment import Experiment
 from captioner.model.ensemble import together
 from captioner.predictor import Captioner
 
+_SWAPS = 200
+
 
 def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Captioner:
     """A model ready to caption, with other sampling or another precision where ``overrides`` say so.
@@ -67,6 +69,8 @@ def evaluate_beams(
     if checkpoints[0].provenance.get("dataset", {}).get("pictures") == first.dataset.sizes():
         known = first.training_captions.values()
         validation.training_captions = {tuple(words) for several in known for words in several}
+        validation.near_twins = first.near_twins(validation.records)
+    validation.swaps = _SWAPS
     sampling = first.config.sampling
     samplings = [
         sampling.model_copy(update={"method": "greedy" if size == 1 else "beam", "beam_size": size})

@@ -5,9 +5,8 @@ from typing import Any
 
 from captioner.config import SamplingConfig
 from captioner.evaluation.contest import Contest
-from captioner.evaluation.evaluator import Evaluation
+from captioner.evaluation.evaluator import SCALE, Evaluation
 from captioner.evaluation.metrics import METRICS
-from captioner.text import TOKENIZER
 
 Row = tuple[str, ...]
 
@@ -47,7 +46,8 @@ def setting_rows(evaluation: Evaluation) -> list[Row]:
     sampling = {name: value for name, value in evaluation.sampling.items() if name not in ("method", "beam_size")}
     found = evaluation.to_json()
     found["sampling"] = {"method": "beam, and greedy for 1", **sampling}
-    return [(name, _text(found[name])) for name in ("images", "perplexity", "tokenizer", "references", "sampling")]
+    names = ("images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training", "sampling")
+    return [(name, _text(found[name])) for name in names if found[name] is not None]
 
 
 def contest_rows(contest: Contest) -> list[Row]:
@@ -75,7 +75,8 @@ def contest_setting_rows(contest: Contest) -> list[Row]:
         ("CIDEr, image by image", f"B wins {found.b_wins:,}, ties {found.ties:,}, A wins {found.a_wins:,}"),
         ("images", f"{found.images:,}"),
         ("bootstrap", f"{found.resamples:,} resamples of the images, seed {found.seed}"),
-        ("tokenizer", TOKENIZER),
+        ("tokenizer", first.tokenizer),
+        ("scale", SCALE),
         ("references", _text(contest.references.to_json())),
         ("sampling of A", _text(first.sampling)),
         ("sampling of B", _text(second.sampling)),

@@ -18,7 +18,7 @@ from captioner.config import Config
 from captioner.data.batches import Batches
 from captioner.errors import Interrupted
 from captioner.evaluation.evaluator import Validation
-from captioner.events import EpochDone, Listener, Note, Progress
+from captioner.events import EpochDone, Listener, Note, Progress, Warned
 from captioner.memory import return_freed_memory
 from captioner.model.build import CaptionModel
 from captioner.training.log import Row, write_log
@@ -147,6 +147,8 @@ class Trainer:
         result = self.validation.evaluate(
             self.model, self.vocabulary, self.config.sampling, self.compute, self.listener
         )
+        if result.diversity and result.diversity.collapse:
+            self.listener(Warned(f"epoch {position.epoch}: {result.diversity.collapse}"))
         row: Row = {
             "epoch": position.epoch,
             "step": self.optimisation.steps,
