@@ -45,15 +45,20 @@ def intervals(columns: Array, seed: int, resamples: int, figures: Callable[[Arra
 
 
 def score_intervals(scores: Scores[Any], seed: int, resamples: int = RESAMPLES) -> dict[str, Interval]:
-    """Of each metric of one set of captions; BLEU is made of each draw's summed counts, as for a corpus."""
+    """Of each metric of one set of captions that is made of its images: all but METEOR, and perplexity.
+
+    BLEU is made of each draw's summed counts, as for a corpus.
+    """
+    names = [name for name in (*MEANS, "SPICE") if name in scores.corpus]
     bleu = np.array([statistics.row() for statistics in scores.bleu_statistics.values()], dtype=float)
-    means = np.array([[values[name] for name in MEANS] for values in scores.per_image.values()])
+    means = np.array([[values[name] for name in names] for values in scores.per_image.values()])
     images, width = bleu.shape
 
     def figures(sums: Array) -> Array:
         return np.hstack([scores_of_sums(sums[:, :width]), sums[:, width:] / images])
 
-    return dict(zip(METRICS, intervals(np.hstack([bleu, means]), seed, resamples, figures), strict=True))
+    found = intervals(np.hstack([bleu, means]), seed, resamples, figures)
+    return dict(zip([*METRICS[: -len(MEANS)], *names], found, strict=True))
 
 
 def _draws(images: int, seed: int, resamples: int) -> Iterator[Array]:

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -39,6 +40,10 @@ class Evaluation:
     references: References | None = None
     captions: Mapping[ImageId, str] = field(default_factory=dict)
     """For people."""
+    words: Mapping[ImageId, Sequence[str]] = field(default_factory=dict)
+    """The captions' tokens."""
+    files: Mapping[ImageId, Path] = field(default_factory=dict)
+    """Pictures, where they are known."""
     near_twins: int | None = None
     """Pictures of which there is nearly the same among those trained on; None where that is not known."""
     confidences: Mapping[ImageId, float] = field(default_factory=dict)
@@ -154,6 +159,7 @@ class Validation:
         )
         return replace(
             evaluation,
+            files={record.image_id: record.file for record in self.records},
             near_twins=self.near_twins,
             confidences={image_id: caption.confidence for image_id, caption in captions.items()},
             search_seconds=draft.seconds,
@@ -190,4 +196,4 @@ def score_captions(
     scores = score(words, references.words)
     spoken = (reference for several in references.words.values() for reference in several)
     diversity = measure(list(words.values()), spoken, training_captions, swapped)
-    return Evaluation(scores, perplexity, sampling, diversity, references, captions)
+    return Evaluation(scores, perplexity, sampling, diversity, references, captions, words)

@@ -12,7 +12,8 @@ from PIL import Image
 from captioner.errors import UsageError
 from captioner.evaluation.contest import Contest
 from captioner.evaluation.evaluator import Evaluation, score_captions
-from captioner.evaluation.gallery import check_gallery, write_gallery
+from captioner.evaluation.gallery import write_gallery
+from captioner.evaluation.pages import check_pages
 from captioner.evaluation.references import ImageId, References
 from captioner.text import tokenize
 
@@ -131,9 +132,9 @@ def test_those_that_differ_most_come_first() -> None:
 
 
 def test_without_jinja_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_gallery()
+    check_pages("--gallery")
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(UsageError) as refusal:
-        check_gallery()
+        check_pages("--gallery")
     assert refusal.value.problem == "--gallery needs Jinja2, which is not installed"
     assert refusal.value.remedy == "install it: pip install 'captioner[report]'"
