@@ -6,11 +6,9 @@ from typing import Any
 from captioner.config import SamplingConfig
 from captioner.evaluation.contest import Contest
 from captioner.evaluation.evaluator import SCALE, Evaluation
-from captioner.evaluation.metrics import METRICS
 
 Row = tuple[str, ...]
 
-BEAM_HEADERS = ("beam", *METRICS, "search", "pictures/s")
 CONTEST_HEADERS = ("", "A", "B", "B - A", "95 % interval", "")
 
 _DEFAULTS = SamplingConfig().model_dump()
@@ -30,11 +28,19 @@ def collapses(evaluations: Sequence[Evaluation]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def tables(evaluations: Sequence[Evaluation], beams: bool) -> list[tuple[Row, list[Row]]]:
+    """Headers and rows of what ``captioner evaluate`` shows: one evaluation, or several ``beams``."""
+    if not beams:
+        return [(("", ""), score_rows(evaluations[0]))]
+    headers = ("beam", *evaluations[0].scores.corpus, "search", "pictures/s")
+    return [(headers, beam_rows(evaluations)), (("", ""), setting_rows(evaluations[0]))]
+
+
 def beam_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
     """Quality against time, a row for each beam size; the time is that of the search, pictures encoded."""
     rows = []
     for evaluation in evaluations:
-        scores = [f"{evaluation.scores.corpus[name]:.4f}" for name in METRICS]
+        scores = [f"{value:.4f}" for value in evaluation.scores.corpus.values()]
         seconds = evaluation.search_seconds or 0.0
         rate = len(evaluation.scores.per_image) / seconds if seconds else 0.0
         rows.append((str(evaluation.sampling["beam_size"]), *scores, f"{seconds:.2f} s", f"{rate:.0f}"))

@@ -10,34 +10,42 @@ are not counted. Words are compared as they are written, so that "dogs" is not "
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from captioner.evaluation.references import ImageId
 
 Words = Sequence[str]
 
-PEOPLE = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+PEOPLE = _words(
     "man men woman women boy boys girl girls child children kid kids baby babies person people lady ladies guy guys "
-    "toddler adult adults couple family crowd player players".split()
+    "toddler adult adults couple family crowd player players"
 )
-COLOURS = frozenset(
-    "red orange yellow green blue purple pink brown black white grey gray tan blond blonde gold golden silver".split()
+COLOURS = _words(
+    "red orange yellow green blue purple pink brown black white grey gray tan blond blonde gold golden silver"
 )
-NUMBERS = frozenset("one two three four five six seven eight nine ten several many both few group".split())
-PLACES = frozenset(
+NUMBERS = _words("one two three four five six seven eight nine ten several many both few group")
+PLACES = _words(
     "in on at over under above below behind beside near through into onto across along around between by against "
-    "inside outside down up off out towards toward past next front top".split()
+    "inside outside down up off out towards toward past next front top"
 )
 CLASSES = ("people", "things", "actions", "colours", "numbers", "places")
 
-_FUNCTION = frozenset(
+_FUNCTION = _words(
     "a an the and or of to with for from is are was were be been being while as who that which it its his her their "
     "they he she him them this these those there some other another 's has have very not together away about someone "
-    "something whilst back".split()
+    "something whilst back"
 )
-_NOUN_ENDS = PLACES | frozenset("and or of with from is are was were while as who that which for to 's has have".split())
-_NO_VERBS = frozenset(
+_NOUN_ENDS = PLACES | _words("and or of with from is are was were while as who that which for to 's has have")
+_NO_VERBS = _words(
     "building ceiling clothing during evening king morning nothing railing ring something spring string thing wedding "
-    "swing wing anything everything".split()
+    "swing wing anything everything"
 )
-_ARTICLES = COLOURS | frozenset("a an the his her its their".split())
+_ARTICLES = COLOURS | _words("a an the his her its their")
 _ENDING_SHARE, _ARTICLE_SHARE = 0.5, 0.3
 """Of a thing's places in the references, those where a noun ends; of a noun's, those after an article or a colour."""
 
@@ -75,7 +83,7 @@ class ClassUse:
         return [word for word in found[:number] if getattr(word, part)]
 
 
-def word_use(captions: Mapping[object, Words], references: Mapping[object, Sequence[Words]]) -> list[ClassUse]:
+def word_use(captions: Mapping[ImageId, Words], references: Mapping[ImageId, Sequence[Words]]) -> list[ClassUse]:
     """Use of each class's words over the captions of all pictures, by what their references say."""
     classes = _Classes(words for several in references.values() for words in several)
     counts = {part: Counter[tuple[str, str]]() for part in ("said", "unsupported", "wanted", "missed")}
@@ -99,9 +107,7 @@ class _Classes:
     def __init__(self, references: Iterable[Words]) -> None:
         several = [list(words) for words in references]
         times = Counter(word for words in several for word in words)
-        after_article = Counter(
-            word for words in several for before, word in zip(words, words[1:], strict=False) if before in _ARTICLES
-        )
+        after_article = Counter(word for words in several for before, word in pairwise(words) if before in _ARTICLES)
         nouns = {word for word, count in after_article.items() if count > _ARTICLE_SHARE * times[word]}
         endings = {word for word in times if word.endswith("ing") and len(word) > 4} - _NO_VERBS
         self._actions = {word: action for word in times if (action := _action(word, endings, nouns))}
