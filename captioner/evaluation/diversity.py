@@ -1,5 +1,6 @@
 """What scores do not show: whether captions differ from picture to picture, repeat themselves, or copy."""
 
+import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,12 @@ def measure(
         unchanged_when_swapped=sum(own == other for own, other in swapped) / len(swapped) if swapped else None,
         collapse=collapse(found),
     )
+
+
+def others(count: int) -> list[int]:
+    """For each of ``count`` pictures, at least two, another one to take its place, drawn by chance."""
+    order = random.Random(count).sample(range(count), count)
+    return [other for _, other in sorted(zip(order, order[1:] + order[:1], strict=True))]
 
 
 def repeats_itself(words: Words) -> bool:

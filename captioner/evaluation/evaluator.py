@@ -1,7 +1,6 @@
 """A model and a split of a data set -> captions, scores, and what they were computed with."""
 
 import math
-import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from captioner.compute import Compute
 from captioner.config import SamplingConfig
 from captioner.data.annotations import Record
 from captioner.data.pictures import Pictures, SeveralPictures
-from captioner.evaluation.diversity import Diversity, measure
+from captioner.evaluation.diversity import Diversity, measure, others
 from captioner.evaluation.metrics import Scores, score
 from captioner.evaluation.references import ImageId, References
 from captioner.events import Listener, Progress
@@ -130,8 +129,8 @@ class Validation:
                 captions = captioner.caption_features(features, sampling, numbers=part)
                 draft = _Draft([several[0] for several in captions], seconds=perf_counter() - start)
                 if (swaps := min(len(part), self.swaps - part[0])) > 1:
-                    others = captioner.caption_features(features[_others(swaps)], sampling, numbers=part[:swaps])
-                    draft.swapped += [several[0] for several in others]
+                    swapped = captioner.caption_features(features[others(swaps)], sampling, numbers=part[:swaps])
+                    draft.swapped += [several[0] for several in swapped]
                 found.append(draft)
             return captioner.likelihood(features, encoded), found
 
@@ -174,12 +173,6 @@ class _Draft:
     swapped: list[Caption] = field(default_factory=list)
     """Of the first pictures: what is said with another one in its place."""
     seconds: float = 0.0
-
-
-def _others(count: int) -> list[int]:
-    """For each of ``count`` pictures, at least two, another one, drawn by chance."""
-    order = random.Random(count).sample(range(count), count)
-    return [other for _, other in sorted(zip(order, order[1:] + order[:1], strict=True))]
 
 
 def score_captions(

@@ -3,10 +3,10 @@
 import base64
 import io
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from page_reader import Page
 from PIL import Image
 
 from captioner.errors import UsageError
@@ -18,37 +18,6 @@ from captioner.evaluation.references import ImageId, References
 from captioner.text import tokenize
 
 NASTY = "<script>alert('dog')</script> & \"a cat\" at http://example.com/x.png"
-
-
-class Page(HTMLParser):
-    """What a browser would make of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
 
 
 def side(captions: dict[ImageId, str], references: References) -> Evaluation:
