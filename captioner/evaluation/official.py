@@ -4,6 +4,7 @@ METEOR: Denkowski and Lavie 2014, https://aclanthology.org/W14-3348. SPICE: Ande
 https://arxiv.org/abs/1607.08822.
 """
 
+import io
 import math
 import os
 import shutil
@@ -11,7 +12,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import IO, Any
@@ -157,12 +158,14 @@ def _into(file: IO[bytes]) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(number) for number in (1, 2)]
+    printed = io.TextIOWrapper(file, write_through=True)
     try:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
-        yield
-        sys.stdout.flush()
+        with redirect_stdout(printed):
+            yield
     finally:
+        printed.detach()
         for number, copy in zip((1, 2), kept, strict=True):
             os.dup2(copy, number)
             os.close(copy)

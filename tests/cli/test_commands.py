@@ -244,7 +244,8 @@ def test_pictures_that_are_nearly_training_pictures_are_counted(
     files: dict[str, list[Path]] = {"train": [], "val": [], "test": []}
     for entry in document["images"]:
         files[entry["split"]].append(tmp_path / "data" / "images" / entry["filename"])
-    size = Image.open(files["train"][1]).size
+    with Image.open(files["train"][1]) as picture:
+        size = picture.size
     detail = Image.effect_noise((24, 24), 90).convert("RGB").resize(size, Image.Resampling.BICUBIC)
     detail.save(files["train"][1])
     files["val"][0].write_bytes(files["train"][0].read_bytes())
