@@ -108,10 +108,9 @@ class _Classes:
         several = [list(words) for words in references]
         times = Counter(word for words in several for word in words)
         after_article = Counter(word for words in several for before, word in pairwise(words) if before in _ARTICLES)
-        nouns = {word for word, count in after_article.items() if count > _ARTICLE_SHARE * times[word]}
-        endings = {word for word in times if word.endswith("ing") and len(word) > 4} - _NO_VERBS
-        self._actions = {word: action for word in times if (action := _action(word, endings, nouns))}
-        ends = _NOUN_ENDS | self._actions.keys()
+        self._nouns = {word for word, count in after_article.items() if count > _ARTICLE_SHARE * times[word]}
+        self._endings = {word for word in times if word.endswith("ing") and len(word) > 4} - _NO_VERBS
+        ends = _NOUN_ENDS | {word for word in times if self._action(word)}
         as_noun = Counter(
             word for words in several for word, after in zip(words, [*words[1:], "and"], strict=True) if after in ends
         )
@@ -127,18 +126,17 @@ class _Classes:
                     yield name, word
                     break
             else:
-                if word in self._actions:
-                    yield "actions", self._actions[word]
+                if action := self._action(word):
+                    yield "actions", action
                 elif word in self._things:
                     yield "things", word
 
-
-def _action(word: str, endings: set[str], nouns: set[str]) -> str:
-    """The "-ing" form of a word, if the references have it: runs -> running, ride -> riding."""
-    if word in endings:
-        return word
-    stem = word.removesuffix("s")
-    if len(stem) < 3 or stem in nouns:
-        return ""
-    forms = [f"{stem}ing", f"{stem}{stem[-1]}ing", *([f"{stem[:-1]}ing"] if stem.endswith("e") else [])]
-    return next((form for form in forms if form in endings), "")
+    def _action(self, word: str) -> str:
+        """The "-ing" form of a word, if the references have it: runs -> running, ride -> riding."""
+        if word in self._endings:
+            return word
+        stem = word.removesuffix("s")
+        if len(stem) < 3 or stem in self._nouns:
+            return ""
+        forms = [f"{stem}ing", f"{stem}{stem[-1]}ing", *([f"{stem[:-1]}ing"] if stem.endswith("e") else [])]
+        return next((form for form in forms if form in self._endings), "")
