@@ -1,5 +1,6 @@
 """Finding a checkpoint and reading what it says of itself, without torch."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ def read_index(path: Path) -> tuple[Path, dict[str, Any]]:
     if any(not isinstance(index.get(part), dict) for part in _PARTS):
         raise damaged(folder)
     return folder, index
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of ``checkpoint.json``, which holds the hashes of weights and vocabulary. Raises ``CheckpointError``."""
+    return hashlib.sha256((find_checkpoint(path) / INDEX).read_bytes()).hexdigest()
 
 
 _PARTS = ("files", "vocabulary", "features", "encoder", "config", "provenance")

@@ -182,6 +182,8 @@ class Trainer:
             self.model, self.vocabulary, self.config.sampling, self.compute, self.listener
         )
         self._calibration = result.calibration
+        if result.diversity and result.diversity.collapse:
+            self.listener(Warned(f"epoch {position.epoch}: {result.diversity.collapse}"))
         row: Row = {
             "epoch": position.epoch,
             "step": self.optimisation.steps,
