@@ -25,12 +25,14 @@ from captioner.serving.results import Results
 from captioner.serving.service import Service
 
 
-def build_app(service: Service, access: Access, failed: Callable[[BaseException], object]) -> ASGIApp:
-    """The application; it loads the model once it is started, and calls ``failed`` where that cannot be done."""
+def build_app(
+    service: Service, access: Access, ready: Callable[[], object], failed: Callable[[BaseException], object]
+) -> ASGIApp:
+    """The application. Started, it loads the model, and then calls ``ready``, or ``failed`` with what went wrong."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(_load(service, failed))
+        loading = asyncio.create_task(_load(service, ready, failed))
         yield
         loading.cancel()
         with suppress(asyncio.CancelledError):
@@ -61,11 +63,13 @@ def build_app(service: Service, access: Access, failed: Callable[[BaseException]
     return Guard(app, access, service.limits, service.metrics)
 
 
-async def _load(service: Service, failed: Callable[[BaseException], object]) -> None:
+async def _load(service: Service, ready: Callable[[], object], failed: Callable[[BaseException], object]) -> None:
     try:
         await service.load()
     except Exception as error:
         failed(error)
+    else:
+        ready()
 
 
 def _add_captions(app: FastAPI, service: Service, token: bool) -> None:

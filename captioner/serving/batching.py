@@ -1,7 +1,7 @@
 """Dynamic batching: what several requests bring is computed together, in the order in which it came.
 
-There is no timer to tune: whenever a worker is free it takes its share of what waits, so that batches grow with the load
-and a single request waits for nobody. Only where more is known to be on its way does it wait for that, a moment.
+There is no timer to tune: whenever a worker is free it takes its share of what waits, so that batches grow with the
+load and a single request waits for nobody. Only where more is known to be on its way does it wait for that, a moment.
 """
 
 import asyncio
@@ -82,9 +82,9 @@ class Batcher(Generic[T, R]):
                 self._changed.notify_all()
 
     async def submit(self, items: Sequence[T]) -> list[R]:
-        """All answers, in order. Cancelled, it takes the items out of the queue. Raises ``Problem`` 503 where it is full.
+        """All answers, in order; cancelled, it takes the items out of the queue.
 
-        What ``work`` raises is raised here.
+        Raises ``Problem`` 503 where the queue is full. What ``work`` raises is raised here.
         """
         self.check(len(items))
         entries = [_Entry[T, R](item, self._loop.create_future()) for item in items]
@@ -122,7 +122,7 @@ class Batcher(Generic[T, R]):
             self._loop.call_soon_threadsafe(_settle, batch, answers)
 
     def _take(self) -> list[_Entry[T, R]]:
-        """This worker's share, oldest first; nothing once the batcher is closed and nobody waits."""
+        """A worker's share, oldest first; nothing once the batcher is closed and nobody waits."""
         with self._changed:
             self._free += 1
             self._changed.wait_for(lambda: self._waiting or self._closed)

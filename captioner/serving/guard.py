@@ -88,7 +88,7 @@ class Guard:
             raise busy(f"{self._limits.per_client} requests of yours are being answered, which is the limit", 429)
 
     def _check_origin(self, headers: Headers) -> None:
-        """Pages of other sites can send forms without asking first; what they send is refused, not only kept from them."""
+        """Pages of other sites can send forms without asking first: what they send is refused, not only the answer."""
         origin = headers.get("origin")
         if origin is None or origin in self._access.origins or urlsplit(origin).netloc == headers.get("host"):
             return

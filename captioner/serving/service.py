@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from starlette.requests import ClientDisconnect, Request
 
-from captioner.errors import CaptionerError, ImageError
+from captioner.errors import ImageError
 from captioner.serving.batching import Batcher
 from captioner.serving.engine import Answer, Engine, Picture, Task
 from captioner.serving.limits import Limits
@@ -121,8 +121,8 @@ class Service:
                 results.append(captioned(upload.file, next(answers), picture.seen))
         if all(result.error for result in results):
             detail = "; ".join(f"{result.file}: {result.error}" for result in results)
-            members = {"results": [result.to_json() for result in results]}
-            raise Problem(422, detail, "send pictures as JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF", **members)
+            remedy = "send pictures as JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
+            raise Problem(422, detail, remedy, results=[result.to_json() for result in results])
         return results
 
     def _read(
@@ -161,6 +161,3 @@ class Service:
 
 def _late(limits: Limits) -> Problem:
     return busy(f"not captioned within {limits.seconds:g} s")
-
-
-__all__ = ["CaptionerError", "ModelFiles", "Service"]

@@ -58,7 +58,8 @@ class Bodies:
     async def read(self, request: Request) -> bytes:
         """The whole body; ``release`` it afterwards. Raises ``Problem`` 413 and 503, and ``ClientDisconnect``."""
         # A length that is said and too large is refused before a byte is read; a false one, when the bytes are there.
-        if int(request.headers.get("content-length", "0")) > self._limits.body:
+        said = request.headers.get("content-length", "0")
+        if len(said) > 18 or int(said) > self._limits.body:
             raise self._too_long()
         parts: list[bytes] = []
         size = 0
@@ -96,9 +97,7 @@ def parse(body: bytes, content_type: str, limits: Limits) -> list[Upload]:
         uploads = [Upload(UNNAMED, body)]
     else:
         said = f"a body of the type {kind[:_NAME]!r}" if kind else "a body without a type"
-        raise Problem(
-            415, f"{said} cannot be captioned", f"send {MULTIPART}, {JSON}, {BYTES} or image/..., and say so"
-        )
+        raise Problem(415, f"{said} cannot be captioned", f"send {MULTIPART}, {JSON}, {BYTES} or image/..., and say so")
     if not uploads:
         raise Problem(422, "the form has no picture", "add one as a file: curl -F picture=@beach.jpg")
     return uploads
@@ -118,7 +117,8 @@ def _json(body: bytes, most: int) -> list[Upload]:
         try:
             uploads.append(Upload(picture.file, base64.b64decode(picture.data, validate=True)))
         except (binascii.Error, ValueError):
-            raise Problem(422, f"pictures.{number}.data is not base64", "encode the file's bytes, without a line end")
+            remedy = "encode the file's bytes, without line ends"
+            raise Problem(422, f"pictures.{number}.data is not base64", remedy) from None
     return uploads
 
 
@@ -127,8 +127,8 @@ def _multipart(body: bytes, boundary: str | None, most: int) -> list[Upload]:
     if not boundary:
         raise Problem(400, "the form's type names no boundary", "send it as browsers and curl -F do")
     delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
-    preamble, *parts = (b"\r\n" + body).split(delimiter, most + 2)
-    files = []
+    _, *parts = (b"\r\n" + body).split(delimiter, most + 2)
+    files: list[Upload] = []
     for number, part in enumerate(parts):
         if part.startswith(b"--"):
             return files
@@ -162,4 +162,3 @@ def _parsed(header: str, value: str) -> Message:
 def _check_number(pictures: int, most: int) -> None:
     if pictures > most:
         raise Problem(413, f"more than {most} pictures in one request", "send them in several requests")
-

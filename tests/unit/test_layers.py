@@ -16,7 +16,7 @@ LAYERS = {
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
     | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation"},
-    3: {"server"},
+    3: {"serving"},
     4: {"cli", "__main__"},
 }
 """Modules and folders of captioner/, lowest layer first: each may import from its own layer and those below."""
