@@ -15,12 +15,12 @@ function placed(image) {
 export function drawLook(canvas, image, attention, number) {
   if (!image.naturalWidth) return;
   const weights = attention.weights[number];
-  const most = Math.max(...weights);
+  const [least, most] = [Math.min(...weights), Math.max(...weights)];
   const small = document.createElement("canvas");
   [small.width, small.height] = [attention.columns, attention.rows];
   const pixels = new ImageData(attention.columns, attention.rows);
   weights.forEach((weight, cell) => {
-    const share = weight / most;
+    const share = (weight - least) / (most - least || 1);
     const colour = DARK.map((dark, channel) => dark + share * (WARM[channel] - dark));
     pixels.data.set([...colour, 255 * (VEIL + share * (GLOW - VEIL))], 4 * cell);
   });
