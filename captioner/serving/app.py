@@ -97,6 +97,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         engine, limits = service.ready(), service.limits
         shown = describe(service.files.paths[0])
         shown["checkpoint"].pop("directory")  # Where things lie on this machine is nobody's business.
+        shown["training"]["data"] = shown["training"]["data"].rpartition("/")[2]
         shown["sampling"] = engine.captioner.sampling.model_dump()
         shown["serving"] = {
             "fingerprint": engine.fingerprint,

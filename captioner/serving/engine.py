@@ -96,7 +96,7 @@ class Engine:
                 if image.format not in _FORMATS:
                     raise ImageError(f"is {image.format}, which is not accepted here")
                 if width * height > pixels:
-                    raise ImageError(f"has {width * height / 1e6:,.0f} megapixels; the limit is {pixels / 1e6:,g}")
+                    raise ImageError(f"has {width * height / 1e6:,.4g} megapixels; the limit is {pixels / 1e6:,g}")
                 turned = orientation(image) >= 5
             images = self.captioner.read(data)
         except ImageError as error:

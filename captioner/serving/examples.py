@@ -16,7 +16,12 @@ _RESULT = {
     "confidence": 0.3466,
     "error": "",
     "words": ["two", "dogs", "run", "along", "the", "beach"],
-    "attention": None,
+    "attention": {
+        "rows": 1,
+        "columns": 2,
+        "seen": {"left": 0.125, "top": 0.0, "width": 0.75, "height": 1.0},
+        "weights": [[0.6, 0.4], [0.9, 0.1], [0.8, 0.2], [0.5, 0.5], [0.3, 0.7], [0.2, 0.8]],
+    },
     "alternatives": [
         {
             "caption": "Two dogs are running on the beach",

@@ -40,32 +40,37 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def serve(serving: Serving, listener: socket.socket, metrics: Metrics, ready: Callable[[], object]) -> None:
-    """Serve until SIGINT or SIGTERM; ``ready`` is called once the model is loaded.
-
-    Raises ``CaptionerError`` where it cannot be loaded.
-    """
+def build_server(
+    serving: Serving, metrics: Metrics, ready: Callable[[], object], failed: Callable[[BaseException], object]
+) -> uvicorn.Server:
+    """A server that, run, loads the model and calls ``ready``, or ``failed`` with what went wrong."""
     service = Service(serving.files, serving.limits, metrics, serving.workers)
-    failures: list[BaseException] = []
-
-    def failed(error: BaseException) -> None:
-        failures.append(error)
-        server.should_exit = True
-
-    app = build_app(service, serving.access, ready, failed)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
-        app,
+        build_app(service, serving.access, ready, failed),
         http=PunctualProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=5,
         timeout_graceful_shutdown=int(serving.limits.seconds) + 5,
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+def serve(serving: Serving, listener: socket.socket, metrics: Metrics, ready: Callable[[], object]) -> None:
+    """Serve until SIGINT or SIGTERM; ``ready`` is called once the model is loaded.
+
+    Raises ``CaptionerError`` where it cannot be loaded.
+    """
+    failures: list[BaseException] = []
+
+    def failed(error: BaseException) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    server = build_server(serving, metrics, ready, failed)
     # uvicorn raises the signal again that has ended it; to this program it is the usual end.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)

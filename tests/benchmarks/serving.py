@@ -18,6 +18,7 @@ from captioner.checkpoint import load_checkpoint
 from captioner.loading import load_captioner
 
 CLIENTS = 32
+HEAD = b"POST /v1/captions HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
 BEAM = ["sampling.method=beam", "sampling.beam_size=3"]
 
 
@@ -64,8 +65,7 @@ async def load(port: int, bodies: list[bytes], clients: int, seconds: float) -> 
         while (start := time.perf_counter()) < end:
             body = bodies[number % len(bodies)]
             number += clients
-            head = f"POST /v1/captions HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
-            writer.write(head.encode() + body)
+            writer.write(HEAD % len(body) + body)
             answer = await reader.readuntil(b"\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 200 "), answer
             length = answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
