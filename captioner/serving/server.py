@@ -35,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise UsageError(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}",
+            f"cannot listen on {host}, port {port}: {(error.strerror or str(error)).partition(' (while')[0]}",
             "stop what listens there, or choose another --port (0 takes a free one)",
         ) from None
 

@@ -1,8 +1,10 @@
 """Several processes that serve behind one port: started together, replaced where one dies, ended together."""
 
 import multiprocessing
+import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, MutableSequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -96,7 +98,16 @@ def _work(
     serving: Serving, listener: socket.socket, table: MutableSequence[float], number: int, pipe: Connection
 ) -> None:
     """In the worker's process."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         serve(serving, listener, Metrics(table, number), lambda: pipe.send(_READY))
     except CaptionerError as error:
         pipe.send((type(error), error.problem, error.remedy))
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its workers; nobody would, and the port stayed taken."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
