@@ -8,13 +8,8 @@ from typing import Any
 
 import typer
 
-<<<<<<< HEAD
-from captioner import __version__
-from captioner.cli import caption, compare, download, evaluate, inspect, lint, preprocess, serve, train, vocab
-=======
 from captioner import __version__, processes
-from captioner.cli import caption, compare, download, evaluate, inspect, lint, preprocess, train, vocab
->>>>>>> main
+from captioner.cli import caption, compare, download, evaluate, inspect, lint, preprocess, serve, train, vocab
 from captioner.cli.console import Console
 from captioner.errors import CaptionerError, Interrupted, UsageError
 
