@@ -200,7 +200,7 @@ class FolderJob:
             images = self._captioner.read(data)
             if isinstance(images, ImageError):
                 raise images
-            found[key] = _Picture(images, int.from_bytes(content[:8], "big") >> 1)  # As much as int64 holds.
+            found[key] = _Picture(images, number_of(content))
         return key
 
     def _choose(self, found: dict[bytes, _Picture]) -> list[bytes]:
@@ -222,6 +222,11 @@ class FolderJob:
         for caption in captions:
             text = self._wording.of(caption.words)
             yield Row(file, text, round(caption.log_prob, 4), round(caption.confidence, 4))
+
+
+def number_of(content: bytes) -> int:
+    """A picture's number, by which random draws differ, from its bytes' SHA-256."""
+    return int.from_bytes(content[:8], "big") >> 1  # As much as int64 holds.
 
 
 def _to_json(caption: Caption) -> list[Any]:

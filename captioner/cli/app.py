@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from captioner import __version__, processes
-from captioner.cli import caption, compare, download, evaluate, inspect, lint, preprocess, train, vocab
+from captioner.cli import caption, compare, download, evaluate, inspect, lint, preprocess, serve, train, vocab
 from captioner.cli.console import Console
 from captioner.errors import CaptionerError, Interrupted, UsageError
 
@@ -52,6 +52,7 @@ for _command in (
     evaluate.evaluate,
     compare.compare,
     caption.caption,
+    serve.serve,
     inspect.inspect,
 ):
     app.command()(_interruptible(_command))

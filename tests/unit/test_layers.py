@@ -17,7 +17,7 @@ LAYERS = {
     2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
     | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"}
     | {"review", "attention_gallery", "fingerprint", "sharing", "snapshot", "changes"},
-    3: {"server"},
+    3: {"serving"},
     4: {"cli", "__main__"},
 }
 """Modules and folders of captioner/, lowest layer first: each may import from its own layer and those below."""
