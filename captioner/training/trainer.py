@@ -122,13 +122,21 @@ class Trainer:
                 )
 
     def _tell(self, epoch: int) -> None:
-        position = self.position
-        rates = (
-            f"{position.captions / position.seconds:.0f} captions/s, {position.words / position.seconds:.0f} tokens/s"
+        position, epochs = self.position, self.config.training.epochs
+        values = {
+            "epoch": epoch,
+            "epochs": epochs,
+            "step": self.optimisation.steps,
+            "loss": position.loss / position.words,
+            "captions_per_second": position.captions / position.seconds,
+            "tokens_per_second": position.words / position.seconds,
+        }
+        detail = (
+            f"loss {values['loss']:.3f}, {values['captions_per_second']:.0f} captions/s, "
+            f"{values['tokens_per_second']:.0f} tokens/s"
         )
-        detail = f"loss {position.loss / position.words:.3f}, {rates}"
-        task = f"epoch {epoch}/{self.config.training.epochs}"
-        self.listener(Progress(task, position.step_in_epoch, len(self.batches), "batches", detail))
+        done, total = position.step_in_epoch, len(self.batches)
+        self.listener(Progress(f"epoch {epoch}/{epochs}", done, total, "batches", detail, values))
 
     def _finish_epoch(self) -> None:
         position = self.position
