@@ -9,8 +9,9 @@ from typing import Any
 import typer
 
 from captioner import __version__
-from captioner.cli import caption, compare, download, evaluate, inspect, lint, preprocess, train, vocab
+from captioner.cli import caption, compare, download, evaluate, inspect, lint, preprocess, quickstart, train, vocab
 from captioner.cli.console import Console
+from captioner.cli.examples import epilog, split_docstring
 from captioner.errors import CaptionerError, Interrupted
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _command in (
+    quickstart.quickstart,
     download.download,
     lint.lint,
     vocab.vocab,
@@ -47,7 +49,8 @@ for _command in (
     caption.caption,
     inspect.inspect,
 ):
-    app.command()(_interruptible(_command))
+    _text, _examples = split_docstring(_command)
+    app.command(help=_text, epilog=epilog(_examples))(_interruptible(_command))
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,6 +1,7 @@
 """Everything a person sees: progress, notes, tables and errors, for a terminal or for a pipe."""
 
 import json
+import shlex
 import sys
 import time
 import unicodedata
@@ -127,6 +128,10 @@ class Console:
     def warn(self, text: str) -> None:
         """A line worth acting on."""
         self.listen(Warned(text))
+
+    def command(self, words: Sequence[str]) -> None:
+        """A command as one would type it, so that it can be pasted."""
+        self._err.print(f"\n$ {shlex.join(words)}", style="bold", markup=False)
 
     def done(self, text: str) -> None:
         """The last line of a command: what was made, and where."""

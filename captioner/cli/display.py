@@ -58,13 +58,13 @@ class Display:
 
     def progress(self, event: Moved) -> None:
         """Move a task's bar; that of a training moves a bar of all its epochs, too."""
-        if epochs := event.values.get("epochs"):
-            epoch = event.values["epoch"]
+        if "epochs" in event.values:
+            epoch, epochs = int(event.values["epoch"]), int(event.values["epochs"])
             done = (epoch - 1) * event.total + event.done
-            self._move(_ALL_EPOCHS, done, epochs * event.total, f"epoch {epoch:.0f} of {epochs:.0f}", "")
+            self._move(_ALL_EPOCHS, done, epochs * event.total, f"epoch {epoch} of {epochs}", "")
         self._move(event.task, event.done, event.total, amount(event), event.detail)
 
-    def _move(self, name: str, done: float, total: float, text: str, detail: str) -> None:
+    def _move(self, name: str, done: int, total: int, text: str, detail: str) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=total, completed=done, amount="", detail="")
         self._bars.update(self._tasks[name], completed=done, total=total, amount=text, detail=detail)
