@@ -110,14 +110,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         pretrained=settings.weights != "none",
     )
     if stored:
-        _fill(encoder, _read_tensors(folder, index, "encoder"), folder)
+        fill(encoder, _read_tensors(folder, index, "encoder"), folder)
     elif encoder.weights_hash() != weights_hash:
         raise CheckpointError(
             f"torchvision's default weights of {settings.backbone} are not those that {folder} was trained with",
             "install the torchvision version that its checkpoint.json names",
         )
     decoder = build_decoder(config.decoder, feature_size, len(vocabulary))
-    _fill(decoder, _read_tensors(folder, index, "decoder"), folder)
+    fill(decoder, _read_tensors(folder, index, "decoder"), folder)
     model = CaptionModel(encoder, decoder).eval()
     return Checkpoint(model, vocabulary, config, index["provenance"], index, folder)
 
@@ -199,7 +199,8 @@ def _read_tensors(folder: Path, index: dict[str, Any], part: str) -> dict[str, T
     return tensors
 
 
-def _fill(module: torch.nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+def fill(module: torch.nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+    """Give a module the weights that come from ``folder``. Raises ``CheckpointError`` if they do not fit."""
     try:
         module.load_state_dict(state)
     except RuntimeError as error:

@@ -49,7 +49,9 @@ def quickstart(
         if status:
             raise typer.Exit(status)
     seconds = round(time.monotonic() - start)
-    console.done(f"\nthat was all, in {seconds // 60} min {seconds % 60} s; {folder} holds the config, the run and curves")
+    console.done(
+        f"\nthat was all, in {seconds // 60} min {seconds % 60} s; {folder} holds the config, the run and curves"
+    )
     console.done(f"caption a picture of yours: captioner caption PHOTO.jpg --model {folder / 'run'}")
 
 
@@ -59,7 +61,9 @@ def _write_config(folder: Path, data: Path | None) -> None:
     text = text.replace(_SHAPES, f"  format: {form}\n  root: {json.dumps(str(root))}\n")
     file = folder / "config.yaml"
     if file.exists() and file.read_text(encoding="utf-8") != text:
-        raise UsageError(f"{folder} holds a quickstart of other data or settings", "choose another --folder, or delete it")
+        raise UsageError(
+            f"{folder} holds a quickstart of other data or settings", "choose another --folder, or delete it"
+        )
     write_text(file, text)
 
 
@@ -67,11 +71,17 @@ def _steps(folder: Path, data: Path | None) -> Iterator[_Step]:
     """Each is made when those before it are done."""
     config, run = str(folder / "config.yaml"), str(folder / "run")
     if data is None:
-        yield "draws 2,000 pictures of shapes, each with five captions", ["download", "shapes", "--root", str(folder / "data")]
+        yield (
+            "draws 2,000 pictures of shapes, each with five captions",
+            ["download", "shapes", "--root", str(folder / "data")],
+        )
     yield "looks for mistakes in the data", ["lint", "--config", config]
     yield "counts the words that the model is going to know", ["vocab", "--config", config]
     resume = ["--resume"] if (folder / "run" / "last").is_dir() else []
-    yield "trains encoder and decoder together, so that no features are stored", ["train", "--config", config, "--run", run, *resume]
+    yield (
+        "trains encoder and decoder together, so that no features are stored",
+        ["train", "--config", config, "--run", run, *resume],
+    )
     yield "scores captions of pictures that it was not trained on", ["evaluate", "--model", run, "--split", "val"]
     yield "captions pictures that it has never seen", ["caption", *_unseen(config), "--model", run]
 
