@@ -83,7 +83,7 @@ def main() -> None:
     debug = "--debug" in words  # Taken out here, so that it may stand anywhere on the line.
     try:
         with processes.only_first_prints():
-            app([word for word in words if word != "--debug"])
+            app([word for word in words if word != "--debug"], prog_name=app.info.name)
     except CaptionerError as error:
         if debug:
             raise

@@ -129,9 +129,10 @@ class Console:
         """A line worth acting on."""
         self.listen(Warned(text))
 
-    def command(self, words: Sequence[str]) -> None:
-        """A command as one would type it, so that it can be pasted."""
-        self._err.print(f"\n$ {shlex.join(words)}", style="bold", markup=False)
+    def command(self, words: Sequence[str], purpose: str) -> None:
+        """A command that is about to run, as one would type it, under a comment that says what for."""
+        self._err.print(f"\n# {purpose}", style="dim", markup=False)
+        self._err.print(f"$ {shlex.join(words)}", style="bold", markup=False)
 
     def done(self, text: str) -> None:
         """The last line of a command: what was made, and where."""

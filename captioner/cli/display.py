@@ -41,10 +41,10 @@ class Display:
             TextColumn("{task.fields[detail]}"),
         )
         self._console = console
-        self._bars = Progress(*columns, console=console, speed_estimate_period=_MEMORY)
+        self.bars = Progress(*columns, console=console, speed_estimate_period=_MEMORY)
         self._tasks: dict[str, TaskID] = {}
         self._rows: list[dict[str, Any]] = []
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=8)
+        self._live = Live(get_renderable=self.drawn, console=console, refresh_per_second=8)
 
     def start(self) -> None:
         """Begin to draw."""
@@ -52,7 +52,7 @@ class Display:
 
     def stop(self) -> None:
         """Leave the whole table of epochs, if there is one, and nothing else."""
-        self._bars.disable = True
+        self.bars.disable = True
         self._live.transient = not self._rows
         self._live.stop()
 
@@ -66,24 +66,25 @@ class Display:
 
     def _move(self, name: str, done: int, total: int, text: str, detail: str) -> None:
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=total, completed=done, amount="", detail="")
-        self._bars.update(self._tasks[name], completed=done, total=total, amount=text, detail=detail)
+            self._tasks[name] = self.bars.add_task(name, total=total, completed=done, amount="", detail="")
+        self.bars.update(self._tasks[name], completed=done, total=total, amount=text, detail=detail)
         if done >= total:
-            self._bars.remove_task(self._tasks.pop(name))
+            self.bars.remove_task(self._tasks.pop(name))
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Add an epoch to the table."""
         self._rows.append(row)
 
-    def _render(self) -> RenderableType:
+    def drawn(self) -> RenderableType:
+        """All of it, as it is now."""
         return Group(*self._parts())
 
     def _parts(self) -> Iterator[RenderableType]:
         if self._rows:
-            room = len(self._rows) if self._bars.disable else max(1, self._console.height - _OTHER_LINES)
+            room = len(self._rows) if self.bars.disable else max(1, self._console.height - _OTHER_LINES)
             yield epoch_table(self._rows, room)
-        if not self._bars.disable:
-            yield self._bars
+        if not self.bars.disable:
+            yield self.bars
 
 
 def epoch_table(rows: list[dict[str, Any]], room: int) -> Table:

@@ -15,7 +15,17 @@ LAYERS = {
     | {"files", "events", "memory", "compute", "parallel", "batch", "charts", "processes"},
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
-    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"},
+    | {
+        "inputs",
+        "quickstart",
+        "folder",
+        "manifest",
+        "destinations",
+        "experiment",
+        "training",
+        "evaluation",
+        "attention_pictures",
+    },
     3: {"server"},
     4: {"cli", "__main__"},
 }
