@@ -69,14 +69,14 @@ def pack_captions(
     start: int,
     end: int,
     numbers: Sequence[int] = (),
-    weights: Sequence[Sequence[float]] | None = None,
+    weights: Sequence[Sequence[Sequence[float]]] | None = None,
 ) -> Batch:
     """``captions[b]`` are image b's captions as word indices, without start and end -> ``Batch``.
 
-    ``weights[b]`` say for each of its captions what every word of it counts for.
+    ``weights[b]`` say for each of its captions what each word counts for, and its end.
     """
     rows = [
-        (image, [*words, end], weights[image][place] if weights else 1.0)
+        (image, [*words, end], weights[image][place] if weights else ())
         for image, several in enumerate(captions)
         for place, words in enumerate(several)
     ]
@@ -95,7 +95,8 @@ def pack_captions(
         active.append(computed)
         targets += [words[step] for _, words, _ in rows[:running]] + [PAD] * ended
         inputs += [words[step - 1] if step else start for _, words, _ in rows[:running]] + [PAD] * ended
-        counts_for += [weight for _, _, weight in rows[:computed]]
+        if weights:
+            counts_for += [several[step] for _, _, several in rows[:running]] + [0.0] * ended
     return Batch(
         images=images,
         image_of=torch.tensor([image for image, _, _ in rows]),
