@@ -89,6 +89,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         grid=settings.grid,
         fine_tune=settings.fine_tune,
         image_size=settings.image_size,
+        last_stage=settings.last_stage,
         pretrained=settings.weights != "none",
     )
     if stored:

@@ -147,23 +147,27 @@ class Trainer:
         return learned
 
     def _tell(self, epoch: int) -> None:
-        position = self.position
-        rates = (
-            f"{position.captions / position.seconds:.0f} captions/s, {position.words / position.seconds:.0f} tokens/s"
+        position, epochs = self.position, self.config.training.epochs
+        learned = (
+            ("reward", position.reward / position.captions)
+            if self._has_reward
+            else ("loss", position.loss / position.words)
         )
-        learned = f"loss {position.loss / position.words:.3f}"
-        if self._has_reward:
-            learned = f"reward {position.reward / position.captions:.3f}"
-        task = f"epoch {epoch}/{self.config.training.epochs}"
-        self.listener(
-            Progress(
-                task,
-                position.step_in_epoch,
-                len(self.batches),
-                "batches",
-                f"{learned}, {rates}, waiting {position.waiting:.1%}",
-            )
+        values = {
+            "epoch": epoch,
+            "epochs": epochs,
+            "step": self.optimisation.steps,
+            learned[0]: learned[1],
+            "captions_per_second": position.captions / position.seconds,
+            "tokens_per_second": position.words / position.seconds,
+            "waiting": position.waiting,
+        }
+        detail = (
+            f"{learned[0]} {learned[1]:.3f}, {values['captions_per_second']:.0f} captions/s, "
+            f"{values['tokens_per_second']:.0f} tokens/s, waiting {position.waiting:.1%}"
         )
+        done, total = position.step_in_epoch, len(self.batches)
+        self.listener(Progress(f"epoch {epoch}/{epochs}", done, total, "batches", detail, values))
 
     def _finish_epoch(self) -> None:
         position = self.position

@@ -115,6 +115,7 @@ def test_train_makes_what_is_missing_and_says_so(cli: Any, tiny_file: Path, tmp_
         "vocabulary.json",
         "log.jsonl",
         "log.csv",
+        "curves.html",
     }
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     with (run / "log.csv").open(newline="") as file:

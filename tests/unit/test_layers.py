@@ -16,7 +16,7 @@ LAYERS = {
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
     | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"}
-    | {"review", "attention_gallery", "fingerprint", "sharing", "snapshot", "changes"},
+    | {"review", "attention_gallery", "fingerprint", "sharing", "snapshot", "changes", "quickstart"},
     3: {"serving"},
     4: {"cli", "__main__"},
 }
