@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from captioner import __version__
-from captioner.cli import caption, compare, download, evaluate, inspect, lint, preprocess, train, vocab
+from captioner.cli import caption, compare, download, evaluate, export, inspect, lint, preprocess, train, vocab
 from captioner.cli.console import Console
 from captioner.errors import CaptionerError, Interrupted
 
@@ -46,6 +46,7 @@ for _command in (
     compare.compare,
     caption.caption,
     inspect.inspect,
+    export.export,
 ):
     app.command()(_interruptible(_command))
 

@@ -185,7 +185,7 @@ class _Patches(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         patches = self.conv_proj(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(images), -1, -1).to(patches.dtype), patches], dim=1)
+        tokens = torch.cat([self.class_token.expand(images.shape[0], -1, -1).to(patches.dtype), patches], dim=1)
         dropped: Tensor = self.dropout(tokens + self.pos_embedding.to(tokens.dtype))
         return dropped
 
@@ -195,4 +195,4 @@ class _TokensToMap(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         side = round((tokens.shape[1] - 1) ** 0.5)
-        return tokens[:, 1:].transpose(1, 2).reshape(len(tokens), -1, side, side)
+        return tokens[:, 1:].transpose(1, 2).reshape(tokens.shape[0], -1, side, side)

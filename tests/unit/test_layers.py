@@ -15,7 +15,7 @@ LAYERS = {
     | {"files", "events", "memory", "compute", "parallel", "batch"},
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
-    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation"},
+    | {"inputs", "folder", "manifest", "destinations", "experiment", "export", "training", "evaluation"},
     3: {"server"},
     4: {"cli", "__main__"},
 }
