@@ -35,6 +35,10 @@ class Batch:
     """Rows computed at each of the T steps; their sum is M."""
     words: int
     """Words to predict, ends included: the targets that are not padding."""
+    numbers: tuple[int, ...] = ()
+    """The images' places in their data set, where these matter."""
+    weights: Tensor | None = None
+    """(M,), float32, packed: what each target counts for; None: one each."""
 
     @property
     def steps(self) -> Tensor:
@@ -48,37 +52,57 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on ``device``."""
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
+        tensors = {name: getattr(self, name) for name in _TENSORS}
+        moved = {name: part.to(device, non_blocking=True) for name, part in tensors.items() if part is not None}
         return replace(self, **moved)
 
 
 ROUND = 16
 
-_TENSORS = ("images", "image_of", "inputs", "targets")
+_TENSORS = ("images", "image_of", "inputs", "targets", "weights")
 
 
-def pack_captions(images: Tensor, captions: Sequence[Sequence[Sequence[int]]], *, start: int, end: int) -> Batch:
-    """``captions[b]`` are image b's captions as word indices, without start and end -> ``Batch``."""
-    rows = [(image, [*words, end]) for image, several in enumerate(captions) for words in several]
+def pack_captions(
+    images: Tensor,
+    captions: Sequence[Sequence[Sequence[int]]],
+    *,
+    start: int,
+    end: int,
+    numbers: Sequence[int] = (),
+    weights: Sequence[Sequence[float]] | None = None,
+) -> Batch:
+    """``captions[b]`` are image b's captions as word indices, without start and end -> ``Batch``.
+
+    ``weights[b]`` say for each of its captions what every word of it counts for.
+    """
+    rows = [
+        (image, [*words, end], weights[image][place] if weights else 1.0)
+        for image, several in enumerate(captions)
+        for place, words in enumerate(several)
+    ]
     rows.sort(key=lambda row: -len(row[1]))
     longest = len(rows[0][1])
     targets: list[int] = []
     inputs: list[int] = []
+    counts_for: list[float] = []
     active = []
     running = len(rows)
     for step in range(longest):
         while len(rows[running - 1][1]) <= step:
             running -= 1
         computed = min(len(rows), -(-running // ROUND) * ROUND)
-        ended = [PAD] * (computed - running)
+        ended = computed - running
         active.append(computed)
-        targets += [words[step] for _, words in rows[:running]] + ended
-        inputs += [words[step - 1] if step else start for _, words in rows[:running]] + ended
+        targets += [words[step] for _, words, _ in rows[:running]] + [PAD] * ended
+        inputs += [words[step - 1] if step else start for _, words, _ in rows[:running]] + [PAD] * ended
+        counts_for += [weight for _, _, weight in rows[:computed]]
     return Batch(
         images=images,
-        image_of=torch.tensor([image for image, _ in rows]),
+        image_of=torch.tensor([image for image, _, _ in rows]),
         inputs=torch.tensor(inputs),
         targets=torch.tensor(targets),
         active=tuple(active),
-        words=sum(len(words) for _, words in rows),
+        words=sum(len(words) for _, words, _ in rows),
+        numbers=tuple(numbers),
+        weights=torch.tensor(counts_for) if weights else None,
     )

@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from captioner.checkpoint_index import INDEX, VERSION, damaged, read_index
+from captioner.checkpoint_index import INDEX, VERSION, damaged, read_index, read_part
 from captioner.config import Config
 from captioner.errors import CheckpointError, UsageError
 from captioner.files import atomic_write, write_text
@@ -109,14 +109,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         pretrained=settings.weights != "none",
     )
     if stored:
-        _fill(encoder, _read_tensors(folder, index, "encoder"), folder)
+        fill(encoder, _read_tensors(folder, index, "encoder"), folder)
     elif encoder.weights_hash() != weights_hash:
         raise CheckpointError(
             f"torchvision's default weights of {settings.backbone} are not those that {folder} was trained with",
             "install the torchvision version that its checkpoint.json names",
         )
     decoder = build_decoder(config.decoder, feature_size, len(vocabulary))
-    _fill(decoder, _read_tensors(folder, index, "decoder"), folder)
+    fill(decoder, _read_tensors(folder, index, "decoder"), folder)
     model = CaptionModel(encoder, decoder).eval()
     return Checkpoint(model, vocabulary, config, index["provenance"], index, folder)
 
@@ -126,7 +126,7 @@ def load_training_state(folder: Path) -> dict[str, Any]:
     folder, index = read_index(folder)
     if "training" not in index["files"]:
         raise CheckpointError(f"{folder} holds no training state", "resume from a run's directory, which has 'last'")
-    data = _read_file(folder, index, "training")
+    data = read_part(folder, index, "training")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of foreign pickles before it refuses them.
@@ -155,7 +155,7 @@ def _load_vocabulary(folder: Path, index: dict[str, Any]) -> Vocabulary:
             f"{folder} lacks its vocabulary ({name})",
             "copy the whole directory: the weights mean nothing without the words they belong to",
         )
-    return Vocabulary.from_json(_read_file(folder, index, "vocabulary").decode(errors="replace"))
+    return Vocabulary.from_json(read_part(folder, index, "vocabulary").decode(errors="replace"))
 
 
 def _write(folder: Path, name: str, make: Callable[[], bytes]) -> str:
@@ -179,26 +179,16 @@ def _pickle_bytes(state: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _read_file(folder: Path, index: dict[str, Any], part: str) -> bytes:
-    name: str = index["files"].get(part, f"its {part}")
-    try:
-        data = (folder / name).read_bytes()
-    except OSError:
-        raise CheckpointError(f"{folder} lacks {name}", "copy the whole directory, or use another checkpoint") from None
-    if hashlib.sha256(data).hexdigest()[:16] != Path(name).stem.rpartition("-")[2]:
-        raise CheckpointError(f"{folder / name} is damaged", "copy it again, or use another checkpoint")
-    return data
-
-
 def _read_tensors(folder: Path, index: dict[str, Any], part: str) -> dict[str, Tensor]:
     try:
-        tensors: dict[str, Tensor] = load_tensors(_read_file(folder, index, part))
+        tensors: dict[str, Tensor] = load_tensors(read_part(folder, index, part))
     except SafetensorError:
         raise CheckpointError(f"{folder / index['files'][part]} is damaged", "use another checkpoint") from None
     return tensors
 
 
-def _fill(module: torch.nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+def fill(module: torch.nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+    """Give a module the weights that come from ``folder``. Raises ``CheckpointError`` if they do not fit."""
     try:
         module.load_state_dict(state)
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """Finding a checkpoint and reading what it says of itself, without torch."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,18 @@ def read_index(path: Path) -> tuple[Path, dict[str, Any]]:
 
 
 _PARTS = ("files", "vocabulary", "features", "encoder", "config", "provenance")
+
+
+def read_part(folder: Path, index: dict[str, Any], part: str) -> bytes:
+    """A file that ``read_index`` gives, whole. Raises ``CheckpointError`` unless its content is what was written."""
+    name: str = index["files"].get(part, f"its {part}")
+    try:
+        data = (folder / name).read_bytes()
+    except OSError:
+        raise CheckpointError(f"{folder} lacks {name}", "copy the whole directory, or use another checkpoint") from None
+    if hashlib.sha256(data).hexdigest()[:16] != Path(name).stem.rpartition("-")[2]:
+        raise CheckpointError(f"{folder / name} is damaged", "copy it again, or use another checkpoint")
+    return data
 
 
 def damaged(folder: Path) -> CheckpointError:

@@ -146,6 +146,10 @@ class DecoderConfig(Section):
 class TrainingConfig(Section):
     """How the model is trained."""
 
+    objective: Literal["cross_entropy", "self_critical"] = "cross_entropy"
+    """`cross_entropy`: say what people said. `self_critical`: captions that score well; begin with a trained model."""
+    begin_with: str | None = None
+    """Run or checkpoint whose weights and vocabulary training begins with; encoder and decoder must be the same."""
     epochs: Positive = 20
     """Passes over the training captions, at most."""
     batch_size: Positive = 64
@@ -169,13 +173,29 @@ class TrainingConfig(Section):
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     """Largest norm of the gradient; a longer one is scaled down."""
     label_smoothing: Fraction = 0.1
-    """Share of the target's probability that is spread over the whole vocabulary."""
+    """Share of the target's probability that is spread over the whole vocabulary (`cross_entropy` only)."""
     attention_penalty: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the doubly stochastic term, which asks attention to visit every position (`attention` only)."""
+    """Weight of the doubly stochastic term, which asks attention to visit every position (`attention` decoders that
+    learn by `cross_entropy`)."""
+    scheduled_sampling: Fraction = 0.0
+    """Share of the words before that are the model's own in the last step; it rises evenly from 0 (`cross_entropy`)."""
     average_decay: Fraction = 0.0
     """Validate and keep an exponential moving average of the weights that forgets 1 - this at a step; 0: none."""
     patience: Positive = 5
     """Stop after this many epochs without a better validation CIDEr."""
+
+
+class SelfCriticalConfig(Section):
+    """How `training.objective: self_critical` finds captions, and what it holds them against."""
+
+    method: Literal["sample", "beam"] = "sample"
+    """Captions are drawn by chance, or found by beam search."""
+    captions: Annotated[int, Field(gt=1)] = 5
+    """For each picture."""
+    baseline: Literal["others", "greedy"] = "others"
+    """A caption must score better than the picture's other captions do on average, or than the greedy one."""
+    bleu_weight: Annotated[float, Field(ge=0)] = 0.0
+    """A caption's score is its CIDEr plus this times its BLEU-4."""
 
 
 class SamplingConfig(Section):
@@ -235,4 +255,5 @@ class Config(Section):
     features: FeaturesConfig = FeaturesConfig()
     decoder: DecoderConfig = DecoderConfig()
     training: TrainingConfig = TrainingConfig()
+    self_critical: SelfCriticalConfig = SelfCriticalConfig()
     sampling: SamplingConfig = SamplingConfig()

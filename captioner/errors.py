@@ -55,6 +55,10 @@ class StorageError(CaptionerError):
     """Writing failed: no space, or no permission. What stood there before still stands."""
 
 
+class JobError(CaptionerError):
+    """Of several processes that work together, another one has died."""
+
+
 class Interrupted(CaptionerError):
     """The user pressed Ctrl-C. Work done so far is kept; ``remedy`` says how to go on."""
 

@@ -1,5 +1,6 @@
 """A config's parts, each made once when it is first asked for: data set, vocabulary, encoder, pictures, model."""
 
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 
 from captioner import __version__
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint import Checkpoint, fill, load_checkpoint
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.configfile import dump_config
@@ -27,6 +28,7 @@ from captioner.model.build import CaptionModel, build_decoder, build_encoder
 from captioner.model.encoder import Encoder
 from captioner.preprocess import fill_store, open_store
 from captioner.text import tokenize
+from captioner.training.objectives import CrossEntropy, Objective, SelfCritical
 from captioner.training.trainer import Trainer
 from captioner.vocab import Coverage, Vocabulary
 
@@ -66,8 +68,22 @@ class Experiment:
         return captions
 
     @cached_property
+    def beginning(self) -> Checkpoint | None:
+        """What ``training.begin_with`` names. Raises ``UsageError`` if its encoder or decoder is another."""
+        path = self.config.training.begin_with
+        if path is None:
+            return None
+        checkpoint = load_checkpoint(Path(path))
+        changed = _changed(checkpoint.config, self.config, ("encoder", "decoder"), _MAY_BEGIN_OTHERWISE)
+        if changed:
+            raise UsageError(f"{path} cannot be begun with: {'; '.join(changed)}", "set these as they were there")
+        return checkpoint
+
+    @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The words of the training captions, and of no others."""
+        """The words of the training captions, and of no others; or those of the model that training begins with."""
+        if self.beginning is not None:
+            return self.beginning.vocabulary
         captions = (words for several in self.training_captions.values() for words in several)
         vocabulary = Vocabulary.build(captions, self.config.vocab.min_count)
         self.listener(Note(f"vocabulary: {len(vocabulary):,} words, built from the training captions"))
@@ -86,7 +102,10 @@ class Experiment:
     def encoder(self) -> Encoder:
         """Seeded, so that a random one is the same every time."""
         torch.manual_seed(self.config.training.seed)
-        return build_encoder(self.config.encoder)
+        encoder = build_encoder(self.config.encoder)
+        if self.beginning is not None:
+            fill(encoder, self.beginning.model.encoder.state_dict(), self.beginning.folder)
+        return encoder
 
     def pictures(self, split: str) -> tuple[list[Record], Pictures]:
         """A split's records and their pictures: as stored features, computed where missing, if the encoder is frozen.
@@ -140,6 +159,7 @@ class Experiment:
         validation = self.validation("val")
         trainer = Trainer(
             model,
+            self._objective(model, records, settings.epochs * len(batches)),
             self.vocabulary,
             batches,
             validation,
@@ -159,11 +179,19 @@ class Experiment:
         _, feature_size = encoder.feature_shape()
         settings, seed = self.config.decoder, self.config.training.seed
         decoder = build_decoder(settings, feature_size, len(self.vocabulary))
-        if settings.word_vectors is not None:
+        if self.beginning is not None:
+            fill(decoder, self.beginning.model.decoder.state_dict(), self.beginning.folder)
+        elif settings.word_vectors is not None:
             size = settings.embedding_size
             vectors = load_word_vectors(settings.word_vectors, self.vocabulary, size, seed, self.listener)
             decoder.set_word_vectors(vectors)
         return CaptionModel(encoder, decoder)
+
+    def _objective(self, model: CaptionModel, records: list[Record], total_steps: int) -> Objective:
+        if self.config.training.objective == "cross_entropy":
+            return CrossEntropy(model, self.config, self.compute, total_steps)
+        references = [self.training_captions[record.image_id] for record in records]
+        return SelfCritical(model, self.vocabulary, references, self.config, self.compute)
 
     def _provenance(self) -> dict[str, Any]:
         return {
@@ -176,17 +204,21 @@ class Experiment:
 
 def _check_same(before: Config, now: Config, run: Path) -> None:
     """Resuming with other settings would end nowhere; only where things lie may have changed."""
-    changed = [
-        f"{section}.{key} was {value!r}, is {getattr(getattr(now, section), key)!r}"
-        for section in ("dataset", "vocab", "encoder", "features", "decoder", "training", "sampling")
-        for key, value in getattr(before, section).model_dump().items()
-        if value != getattr(getattr(now, section), key) and (section, key) not in _MAY_CHANGE
-    ]
+    changed = _changed(before, now, tuple(name for name in Config.model_fields if name != "version"), _MAY_CHANGE)
     if changed:
         raise UsageError(
             f"{run} was begun with other settings: {'; '.join(changed)}",
             f"resume it with --config {run / 'config.yaml'}, or begin a new run",
         )
+
+
+def _changed(before: Config, now: Config, sections: Sequence[str], allowed: Collection[tuple[str, str]]) -> list[str]:
+    return [
+        f"{section}.{key} was {value!r}, is {getattr(getattr(now, section), key)!r}"
+        for section in sections
+        for key, value in getattr(before, section).model_dump().items()
+        if value != getattr(getattr(now, section), key) and (section, key) not in allowed
+    ]
 
 
 _MAY_CHANGE = {
@@ -197,4 +229,15 @@ _MAY_CHANGE = {
     ("encoder", "weights"),
     ("decoder", "word_vectors"),
     ("training", "device"),
+    ("training", "begin_with"),
+}
+
+_MAY_BEGIN_OTHERWISE = {
+    ("encoder", "weights"),
+    ("encoder", "fine_tune"),
+    ("encoder", "keep"),
+    ("decoder", "dropout"),
+    ("decoder", "tie_embeddings"),  # Weights that do not fit are refused anyway, and None may mean either.
+    ("decoder", "word_vectors"),
+    ("decoder", "tune_word_vectors"),
 }

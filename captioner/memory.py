@@ -32,3 +32,20 @@ def _glibc() -> ctypes.CDLL | None:
         return None
     library = ctypes.CDLL(None)
     return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None  # musl has neither.
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory did not suffice, on a CPU or a GPU, so that less at once may do."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # The latter is torch's.
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+_SIGNS = (
+    "can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "std::bad_alloc",
+    "out of memory",
+    "ALLOC_FAILED",
+)
+"""In torch's other errors: Linux, Windows, the C++ library, CUDA and its libraries."""

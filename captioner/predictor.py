@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from captioner.batch import pack_captions
 from captioner.checkpoint import load_checkpoints
@@ -18,7 +19,7 @@ from captioner.compute import Compute, Device, Precision
 from captioner.config import SamplingConfig
 from captioner.constraints import rules_of
 from captioner.data.images import Source, stack_images, try_image
-from captioner.errors import ImageError
+from captioner.errors import ImageError, UsageError
 from captioner.model.encoder import Encoder
 from captioner.model.ensemble import AnyModel, together
 from captioner.parallel import chunked
@@ -214,6 +215,35 @@ class Captioner:
         rules = rules_of(self.vocabulary, sampling) if sampling else self._rules
         found = sample(decoder, encoded, rules, sampling or self.sampling, numbers=numbers, captions=captions)
         return [[self._caption(hypothesis) for hypothesis in several] for several in found]
+
+    def attention(self, picture: Picture, words: Sequence[str]) -> Tensor:
+        """Where the model looks for each of a caption's ``words``: (T, rows, columns), float32; a word's sum to 1.
+
+        Rows and columns divide the square that the first encoder sees of the picture. Raises ``ImageError`` where it
+        cannot be read, and ``UsageError`` where the decoder does not look anywhere in particular.
+        """
+        if isinstance(words, str):
+            raise TypeError(f"give a list of words, {words.split()!r:.50}, such as Caption.words")
+        images = self.read(Path(picture) if isinstance(picture, str) else picture)
+        if isinstance(images, ImageError):
+            raise images
+        return self.attend_features(self.encode(tuple(stack_images([image]) for image in images)), [words])[0]
+
+    @torch.inference_mode()
+    def attend_features(self, features: Tensor, captions: Sequence[Sequence[str]]) -> list[Tensor]:
+        """As ``attention``, for features as ``encode`` gives them and a caption, as words, of each picture."""
+        encoded = self._model.features(features.to(self.compute.device))
+        before = [torch.tensor([START, *self.vocabulary.encode(words[:-1])]) for words in captions]
+        inputs = pad_sequence(before, batch_first=True, padding_value=PAD)
+        weights = self._model.decoder.attention(encoded, inputs.to(encoded.device))
+        if weights is None:
+            raise UsageError(
+                "this model's decoder has no attention: it does not look at parts of a picture",
+                "use a model that was trained with decoder.type attention or transformer",
+            )
+        side = math.isqrt(weights.shape[2])  # Encoders see squares, and divide them into squares.
+        maps = weights.cpu().view(*weights.shape[:2], side, side)
+        return [several[: len(words)] for several, words in zip(maps, captions, strict=True)]
 
     @torch.inference_mode()
     def likelihood(self, features: Tensor, captions: Sequence[Sequence[Sequence[int]]]) -> tuple[float, int]:

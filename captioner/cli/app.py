@@ -8,10 +8,10 @@ from typing import Any
 
 import typer
 
-from captioner import __version__
-from captioner.cli import caption, compare, download, evaluate, export, inspect, lint, preprocess, train, vocab
+from captioner import __version__, processes
+from captioner.cli import caption, compare, doctor, download, evaluate, export, inspect, lint, preprocess, train, vocab
 from captioner.cli.console import Console
-from captioner.errors import CaptionerError, Interrupted
+from captioner.errors import CaptionerError, Interrupted, UsageError
 
 app = typer.Typer(
     name="captioner",
@@ -23,13 +23,20 @@ app = typer.Typer(
 )
 
 
+_SHARED = (preprocess.preprocess, train.train, evaluate.evaluate, caption.caption)
+"""Commands whose work several processes share."""
+
+
 def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     """Ctrl-C anywhere in a command says how to go on; typer itself would end without a word."""
 
     @functools.wraps(command)
     def run(*words: Any, **options: Any) -> None:
+        if processes.count() > 1 and command not in _SHARED:
+            raise UsageError(f"captioner {command.__name__} is work for one process", "run it without torchrun")
         try:
-            command(*words, **options)
+            with processes.joined():
+                command(*words, **options)
         except KeyboardInterrupt:
             raise Interrupted("interrupted", "the same command goes on where it stopped") from None
 
@@ -47,6 +54,7 @@ for _command in (
     caption.caption,
     inspect.inspect,
     export.export,
+    doctor.doctor,
 ):
     app.command()(_interruptible(_command))
 
@@ -73,11 +81,13 @@ def main() -> None:
     words = sys.argv[1:]
     debug = "--debug" in words  # Taken out here, so that it may stand anywhere on the line.
     try:
-        app([word for word in words if word != "--debug"])
+        with processes.only_first_prints():
+            app([word for word in words if word != "--debug"])
     except CaptionerError as error:
         if debug:
             raise
-        Console().error(error)
+        if processes.tells_error():
+            Console().error(error)
         sys.exit(error.exit_status)
     except BrokenPipeError:  # The reader, such as `head`, has gone.
         sys.stderr.close()

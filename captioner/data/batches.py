@@ -39,7 +39,8 @@ class Batches:
         def batches() -> Iterator[Batch]:
             for number, indices in enumerate(plan[skip:], start=skip):
                 images = self.pictures.read(indices, mirrored[number] if mirrored else None)
-                yield pack_captions(images, [self.captions[index] for index in indices], start=START, end=END)
+                captions = [self.captions[index] for index in indices]
+                yield pack_captions(images, captions, start=START, end=END, numbers=indices)
 
         return read_ahead(batches)
 

@@ -84,3 +84,10 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """The previous words (B * W,) -> scores of the next ones (B * W, V), and the state after them."""
+
+    def attention(self, features: Tensor, inputs: Tensor) -> Tensor | None:
+        """Where given captions look: features (B, P, D), the word before each word (B, T) -> weights (B, T, P).
+
+        In float32; a word's sum to 1. None for a decoder that looks nowhere in particular.
+        """
+        return None

@@ -62,6 +62,14 @@ class Ensemble(nn.Module):
         scores = _mean([scores.float().log_softmax(dim=-1) for scores, _ in steps])
         return scores, EnsembleState(tuple(after for _, after in steps))
 
+    def attention(self, features: Tensor, inputs: Tensor) -> Tensor | None:
+        """See ``Decoder.attention``: the mean of those members that have it; of other grids, the first one's."""
+        parts = zip(self._members, self.unpack(features), strict=True)
+        maps = [each for decoder, part in parts if (each := decoder.attention(part, inputs)) is not None]
+        if len({each.shape for each in maps}) == 1:
+            return torch.stack(maps).mean(dim=0)
+        return maps[0] if maps else None
+
 
 class EnsembleModel(nn.Module):
     """Stands where a ``CaptionModel`` does: each member with its own encoder, the decoders as an ``Ensemble``."""

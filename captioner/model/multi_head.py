@@ -96,6 +96,14 @@ class CrossAttention(nn.Module):
         output: Tensor = self.output(layout.pick_up(_attend(queries, keys, values, causal=False)))
         return output
 
+    def weights(self, x: Tensor, layout: Layout, picture: Remembered) -> Tensor:
+        """As ``forward``, where each place looks: (R, T, P), the mean over heads, in float32."""
+        keys, _ = picture
+        (queries,) = _split(layout.lay_out(self.query(self.norm(x))), 1, self.heads)
+        scores = queries.float() @ keys.float().transpose(2, 3) * queries.shape[-1] ** -0.5
+        weights: Tensor = scores.softmax(dim=-1).mean(dim=1)
+        return weights
+
 
 class FeedForward(nn.Sequential):
     """Each place by itself; with D. Hendrycks, K. Gimpel's GELU, arXiv 1606.08415."""

@@ -81,3 +81,14 @@ class ShowAttendTell(Decoder):
         after = advance(self._glance(keys, values, rows), self.from_word(vectors), hidden, cell)
         scores = self.logits(self._deep_output(after.hidden, after.context, vectors))
         return scores, DecoderState((after.hidden, after.cell), state.images)
+
+    def attention(self, features: Tensor, inputs: Tensor) -> Tensor:
+        """See ``Decoder.attention``: alpha of the paper's equation 5."""
+        values, keys, hidden, cell = self._look(features)
+        glance = self._glance(keys, values, EvenRows(len(values), 1))
+        hidden = hidden.to(values.dtype)
+        weights = keys.new_empty(*inputs.shape, keys.shape[1])
+        for place, word in enumerate(self.from_word(self.embedding(inputs)).unbind(dim=1)):
+            step = advance(glance, word, hidden, cell)
+            hidden, cell, weights[:, place] = step.hidden, step.cell, step.weights
+        return weights

@@ -36,6 +36,11 @@ class Layer(nn.Module):
         x = x + self.dropout(self.picture(x, layout, picture))
         return x + self.dropout(self.feed_forward(x)), so_far
 
+    def attention(self, x: Tensor, layout: Layout, picture: Remembered) -> Tensor:
+        """Whole captions' words (M, H) -> where each looks, (R, T, P)."""
+        update, _ = self.words(x, layout, causal=True)
+        return self.picture.weights(x + update, layout, picture)
+
 
 class Transformer(Decoder):
     """Pre-norm transformer decoder over the grid's positions.
@@ -108,6 +113,17 @@ class Transformer(Decoder):
             x, remembered = layer(x, layout, picture, past)
             so_far += remembered
         return self.logits(self.to_embedding(self.norm(x))), DecoderState(tuple(so_far), state.images)
+
+    def attention(self, features: Tensor, inputs: Tensor) -> Tensor:
+        """See ``Decoder.attention``: the last layer's, the mean over its heads."""
+        layout = Layout(*inputs.shape)
+        steps = torch.arange(layout.steps, device=inputs.device).repeat(layout.rows)
+        x = self._embed(inputs.flatten(), steps)
+        *earlier, (last, picture) = zip(self.layers, self._look(features), strict=True)
+        for layer, seen in earlier:
+            x, _ = layer(x, layout, seen)
+        weights: Tensor = last.attention(x, layout, picture)  # type: ignore[operator]
+        return weights
 
 
 def _pairs(parts: tuple[Tensor, ...]) -> list[Remembered]:

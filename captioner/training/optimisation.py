@@ -1,25 +1,38 @@
 """One step of training: loss, gradients, clipping, learning rate and AdamW."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
 from captioner.batch import Batch
-from captioner.compute import Compute
 from captioner.config import Config
 from captioner.model.build import CaptionModel
-from captioner.model.loss import doubly_stochastic_penalty, smoothed_cross_entropy
 from captioner.training.average import WeightAverage
+from captioner.training.objectives import Objective
 from captioner.training.schedule import learning_rate_factor
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a step has learned from."""
+
+    batch: Batch
+    """As the objective prepared it."""
+    loss: float
+    """Its summed negative log-likelihood, without smoothing."""
+    reward: float | None
+    """The mean of its captions, where the objective gives one."""
 
 
 class Optimisation:
     """The optimiser of a model, and the average of its weights, and how far along its schedule it is."""
 
-    def __init__(self, model: CaptionModel, config: Config, compute: Compute, total_steps: int) -> None:
+    def __init__(self, model: CaptionModel, objective: Objective, config: Config, total_steps: int) -> None:
         """``total_steps`` is the length of the cosine schedule."""
         self.model = model
+        self.objective = objective
         self.settings = config.training
-        self.compute = compute
         self.total_steps = total_steps if config.training.schedule == "cosine" else None
         self.optimizer = build_optimizer(model, config)
         self.average = WeightAverage(model, config.training.average_decay)
@@ -28,29 +41,18 @@ class Optimisation:
         self.halvings = 0
         """How often the plateau schedule has halved the learning rate."""
 
-    def step(self, batch: Batch) -> float:
-        """Learn from a batch; returns its summed negative log-likelihood, without smoothing."""
+    def step(self, batch: Batch) -> Learned:
+        """Learn from a batch."""
         self._set_learning_rate()
-        decoder = self.model.decoder
-        with self.compute.autocast():
-            decoded = decoder(self.model.features(batch.images), batch)
-        smoothed, plain = smoothed_cross_entropy(
-            decoded.hidden.to(self.compute.dtype),
-            decoder.output_weight,
-            decoder.output_bias,
-            batch.targets,
-            self.settings.label_smoothing,
-        )
-        if decoded.attention is not None:
-            smoothed = smoothed + self.settings.attention_penalty * doubly_stochastic_penalty(decoded.attention)
-        loss = smoothed / batch.words
-        loss.backward()  # type: ignore[no-untyped-call]
+        batch, reward = self.objective.prepare(batch, self.steps)
+        loss, plain = self.objective.loss(batch)
+        (loss / batch.words).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.steps += 1
         self.average.update(self.steps)
-        return float(plain)
+        return Learned(batch, float(plain), reward)
 
     @property
     def learning_rate(self) -> float:

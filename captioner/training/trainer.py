@@ -22,6 +22,7 @@ from captioner.events import EpochDone, Listener, Note, Progress
 from captioner.memory import return_freed_memory
 from captioner.model.build import CaptionModel
 from captioner.training.log import Row, write_log
+from captioner.training.objectives import Objective
 from captioner.training.optimisation import Optimisation
 from captioner.vocab import Vocabulary
 
@@ -34,7 +35,8 @@ class Position:
     """Epochs completed."""
     step_in_epoch: int = 0
     loss: float = 0.0
-    """Sums over this epoch so far: plain loss, words to predict, captions, padded places, seconds."""
+    """Sums over this epoch so far: plain loss, reward, words to predict, captions, padded places, seconds."""
+    reward: float = 0.0
     words: int = 0
     captions: int = 0
     places: int = 0
@@ -51,6 +53,7 @@ class Trainer:
     def __init__(
         self,
         model: CaptionModel,
+        objective: Objective,
         vocabulary: Vocabulary,
         batches: Batches,
         validation: Validation,
@@ -69,8 +72,9 @@ class Trainer:
         self.provenance = provenance
         self.compute = compute
         self.listener = listener
-        self.optimisation = Optimisation(self.model, config, compute, config.training.epochs * len(batches))
+        self.optimisation = Optimisation(self.model, objective, config, config.training.epochs * len(batches))
         self.position = Position()
+        self._has_reward = config.training.objective == "self_critical"
         self._interrupted = threading.Event()
 
     def resume(self) -> None:
@@ -106,12 +110,14 @@ class Trainer:
         batches = self.batches.epoch(epoch, skip=position.step_in_epoch)
         for batch in batches:
             start = perf_counter()
-            loss = self.optimisation.step(batch.to(self.compute.device))
+            learned = self.optimisation.step(batch.to(self.compute.device))
             position.seconds += perf_counter() - start
-            position.loss += loss
-            position.words += batch.words
-            position.captions += len(batch.image_of)
-            position.places += len(batch.image_of) * len(batch.active)
+            position.loss += learned.loss
+            position.words += learned.batch.words
+            position.captions += (rows := len(learned.batch.image_of))
+            position.places += rows * len(learned.batch.active)
+            if learned.reward is not None:
+                position.reward += learned.reward * rows
             position.step_in_epoch += 1
             self._tell(epoch)
             if self._interrupted.is_set():
@@ -126,9 +132,11 @@ class Trainer:
         rates = (
             f"{position.captions / position.seconds:.0f} captions/s, {position.words / position.seconds:.0f} tokens/s"
         )
-        detail = f"loss {position.loss / position.words:.3f}, {rates}"
+        learned = f"loss {position.loss / position.words:.3f}"
+        if self._has_reward:
+            learned = f"reward {position.reward / position.captions:.3f}"
         task = f"epoch {epoch}/{self.config.training.epochs}"
-        self.listener(Progress(task, position.step_in_epoch, len(self.batches), "batches", detail))
+        self.listener(Progress(task, position.step_in_epoch, len(self.batches), "batches", f"{learned}, {rates}"))
 
     def _finish_epoch(self) -> None:
         position = self.position
@@ -151,6 +159,7 @@ class Trainer:
             "epoch": position.epoch,
             "step": self.optimisation.steps,
             "loss": position.loss / position.words,
+            **({"reward": position.reward / position.captions} if self._has_reward else {}),
             "learning_rate": self.optimisation.learning_rate,
             "captions_per_second": position.captions / position.seconds,
             "tokens_per_second": position.words / position.seconds,
@@ -159,7 +168,8 @@ class Trainer:
             **{f"val_{name}": value for name, value in result.scores.corpus.items()},
         }
         position.rows.append(row)
-        position.loss, position.words, position.captions, position.places, position.seconds = 0.0, 0, 0, 0, 0.0
+        position.loss, position.reward, position.seconds = 0.0, 0.0, 0.0
+        position.words, position.captions, position.places = 0, 0, 0
         position.step_in_epoch = 0
         if better := result.scores.corpus["CIDEr"] > position.best:
             position.best, position.best_epoch = result.scores.corpus["CIDEr"], position.epoch

@@ -8,7 +8,7 @@ from captioner.config import Config
 from captioner.configfile import dump_config, load_config, parse_config
 from captioner.errors import ConfigError
 
-EXAMPLES = sorted(Path(__file__).parents[2].joinpath("examples").glob("*.yaml"))
+EXAMPLES = sorted(Path(__file__).parents[2].joinpath("examples").rglob("*.yaml"))
 DATASET = "dataset:\n  format: flickr\n  root: Flickr8k\n"
 
 
