@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from captioner.checkpoint_index import INDEX, VERSION, damaged, read_index, read_part
+from captioner.checkpoint_index import INDEX, VERSION, damaged, read_config, read_index, read_part
 from captioner.config import Config
 from captioner.errors import CheckpointError, UsageError
 from captioner.files import atomic_write, write_text
@@ -91,8 +91,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     folder, index = read_index(path)
     vocabulary = _load_vocabulary(folder, index)
+    config = read_config(folder, index)
     try:
-        config = Config.model_validate(index["config"])
         transform = ImageTransform.from_json(index["encoder"]["transform"])
         feature_size, weights_hash = index["features"]["size"], index["encoder"]["weights_hash"]
     except (ValueError, KeyError, TypeError):

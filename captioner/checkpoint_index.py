@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from captioner.config import Config
 from captioner.errors import CheckpointError
+from captioner.registry import DECODERS
 
 VERSION = 1
 INDEX = "checkpoint.json"
@@ -56,6 +58,20 @@ def read_part(folder: Path, index: dict[str, Any], part: str) -> bytes:
     if hashlib.sha256(data).hexdigest()[:16] != Path(name).stem.rpartition("-")[2]:
         raise CheckpointError(f"{folder / name} is damaged", "copy it again, or use another checkpoint")
     return data
+
+
+def read_config(folder: Path, index: dict[str, Any]) -> Config:
+    """The settings that the model was trained with. Raises ``CheckpointError``."""
+    try:
+        return Config.model_validate(index["config"])
+    except ValueError:
+        kind = index["config"].get("decoder", {}).get("type")
+        if isinstance(kind, str) and kind not in DECODERS:
+            raise CheckpointError(
+                f"{folder} has a decoder of type '{kind}', which is not known here",
+                "register it first, as the program that trained it did (docs/contributing.md)",
+            ) from None
+        raise damaged(folder) from None
 
 
 def damaged(folder: Path) -> CheckpointError:

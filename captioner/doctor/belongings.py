@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from captioner.checkpoint_index import INDEX, find_checkpoint, read_index, read_part
+from captioner.checkpoint_index import INDEX, find_checkpoint, read_config, read_index, read_part
 from captioner.doctor.finding import Finding
 from captioner.errors import CheckpointError
 from captioner.files import readable_size
+from captioner.vocab import Vocabulary
 
 _DEPTH, _MOST_FOLDERS = 3, 2000
 _SIGNS = {
@@ -72,16 +73,10 @@ def check_model(path: Path) -> Iterator[Finding]:
 
 
 def _checkpoint(folder: Path) -> Finding:
-    from captioner.config import Config
-    from captioner.vocab import Vocabulary
-
     folder, index = read_index(folder)
     parts = {part: read_part(folder, index, part) for part in index["files"]}
     words = Vocabulary.from_json(parts["vocabulary"].decode(errors="replace"))
-    try:
-        config = Config.model_validate(index["config"])
-    except ValueError:
-        return Finding("model", "error", f"{folder} has settings that this captioner does not know", "install its own")
+    config = read_config(folder, index)
     size = readable_size(sum(map(len, parts.values())))
     shown = f"{folder} is whole: {config.encoder.backbone}, {config.decoder.type}, {len(words):,} words, {size}"
     if "encoder" not in parts:

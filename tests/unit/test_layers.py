@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "captioner"
 
 LAYERS = {
     0: {"captioner", "errors", "config", "configfile", "text", "vocab", "transform"}
-    | {"files", "events", "memory", "compute", "parallel", "batch", "charts", "processes"},
+    | {"files", "events", "memory", "compute", "parallel", "batch", "registry", "charts", "processes"},
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
     | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"}
