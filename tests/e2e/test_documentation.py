@@ -19,6 +19,8 @@ SMALL = {
     "decoder": {"hidden_size": 16, "embedding_size": 16, "attention_size": 16},
     "training": {"epochs": 1, "batch_size": 16},
 }
+RUN = ("docs/captioning.md", "docs/python-api.md", "docs/export.md", "docs/doctor.md")
+"""Documents whose commands and programs go on from the README's."""
 
 
 def blocks(language: str, file: str = "README.md") -> list[str]:
@@ -28,7 +30,7 @@ def blocks(language: str, file: str = "README.md") -> list[str]:
 
 def commands() -> list[list[str]]:
     """The captioner commands of the README, and of the document that goes on from there, as words."""
-    several = blocks("bash") + blocks("bash", "docs/captioning.md")
+    several = [block for page in ("README.md", *RUN) for block in blocks("bash", page)]
     lines = [line for block in several for line in block.splitlines()]
     parts = [part.strip() for line in lines for part in line.split("&&")]
     return [shlex.split(part)[1:] for part in parts if part.startswith("captioner ")]
@@ -72,7 +74,7 @@ def test_readme_commands_run_in_order(reader: Path, cli, monkeypatch: pytest.Mon
     assert {"train", "inspect", "evaluate", "compare", "caption", "vocab"} <= set(seen)
     assert (reader / "captions.csv").read_text().startswith("file,caption,log_prob,confidence,error\n")
     assert "<article>" in (reader / "differences.html").read_text()
-    for block in blocks("python") + blocks("python", "docs/captioning.md"):
+    for block in (block for page in ("README.md", *RUN) for block in blocks("python", page)):
         exec(compile(block, "a document", "exec"), {})
 
 
@@ -87,5 +89,19 @@ def test_every_example_trains(example: str, reader: Path, cli, monkeypatch: pyte
 
 def test_links_lead_somewhere() -> None:
     for document in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name} links to {target}, which is not there"
+        for link in re.findall(r"\]\((?!https?://)([^)]+)\)", document.read_text()):
+            target, _, anchor = link.partition("#")
+            file = document.parent / target if target else document
+            assert file.exists(), f"{document.name} links to {target}, which is not there"
+            assert not anchor or anchor in anchors(file), f"{document.name} links to {link}, where no heading is such"
+
+
+def anchors(document: Path) -> set[str]:
+    """Of a document's headings, as web pages of repositories name them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_document_is_in_the_index() -> None:
+    named = set(re.findall(r"\]\(([\w-]+\.md)", (REPOSITORY / "docs" / "README.md").read_text()))
+    assert {path.name for path in (REPOSITORY / "docs").glob("*.md")} == {*named, "README.md"}
