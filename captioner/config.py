@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from captioner.registry import DECODERS, FORMATS, one_of
+
 VERSION: Final = 1
 """Version of the configuration's meaning. A file of another version is refused, never guessed at."""
 
@@ -24,7 +26,7 @@ class Section(BaseModel):
 class DatasetConfig(Section):
     """Which pictures and captions."""
 
-    format: Literal["coco", "csv", "flickr", "folder", "jsonl", "karpathy", "shapes"]
+    format: Annotated[str, one_of(FORMATS)]
     """How captions are stored, as docs/data-formats.md shows; `shapes` is the built-in set, which needs no files."""
     root: str
     """Folder of the data set. For `shapes` it is generated there when it is missing."""
@@ -91,7 +93,7 @@ class FeaturesConfig(Section):
 class DecoderConfig(Section):
     """The network that turns features into words."""
 
-    type: Literal["lstm", "attention", "transformer"] = "attention"
+    type: Annotated[str, one_of(DECODERS)] = "attention"
     """`lstm`: Show and Tell. `attention`: Show, Attend and Tell. `transformer`: attention alone."""
     conditioning: Literal["first", "initial", "every"] = "first"
     """How the picture enters an `lstm`: as first token, as initial state, or beside the word at every step."""

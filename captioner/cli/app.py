@@ -12,8 +12,10 @@ from captioner import __version__, processes
 from captioner.cli import (
     caption,
     compare,
+    doctor,
     download,
     evaluate,
+    export,
     inspect,
     lint,
     preprocess,
@@ -68,6 +70,8 @@ for _command in (
     caption.caption,
     serve.serve,
     inspect.inspect,
+    export.export,
+    doctor.doctor,
 ):
     _text, _examples = split_docstring(_command)
     app.command(help=_text, epilog=epilog(_examples))(_interruptible(_command))

@@ -13,7 +13,10 @@ from captioner.config import DatasetConfig
 from captioner.data.annotations import load_dataset
 
 REPOSITORY = Path(__file__).parents[2]
-FURTHER = ("docs/captioning.md", "docs/quickstart.md", "docs/tutorial.md")
+FURTHER = (
+    *("docs/captioning.md", "docs/quickstart.md", "docs/tutorial.md"),
+    *("docs/python-api.md", "docs/export.md", "docs/doctor.md"),
+)
 """What goes on from the README, in this order."""
 SMALL = {
     "dataset": {"size": 60},
@@ -91,7 +94,7 @@ def test_readme_commands_run_in_order(reader: Path, cli, monkeypatch: pytest.Mon
     assert (reader / "quickstart/run/curves.html").exists()
     assert (reader / "captions.csv").read_text().startswith("file,caption,log_prob,confidence,error\n")
     assert "<article>" in (reader / "differences.html").read_text()
-    for block in blocks("python") + blocks("python", "docs/captioning.md"):
+    for block in (block for page in ("README.md", *FURTHER) for block in blocks("python", page)):
         exec(compile(block, "a document", "exec"), {})
 
 
@@ -106,5 +109,19 @@ def test_every_example_trains(example: str, reader: Path, cli, monkeypatch: pyte
 
 def test_links_lead_somewhere() -> None:
     for document in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name} links to {target}, which is not there"
+        for link in re.findall(r"\]\((?!https?://)([^)]+)\)", document.read_text()):
+            target, _, anchor = link.partition("#")
+            file = document.parent / target if target else document
+            assert file.exists(), f"{document.name} links to {target}, which is not there"
+            assert not anchor or anchor in anchors(file), f"{document.name} links to {link}, where no heading is such"
+
+
+def anchors(document: Path) -> set[str]:
+    """Of a document's headings, as web pages of repositories name them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_document_is_in_the_index() -> None:
+    named = set(re.findall(r"\]\(([\w-]+\.md)", (REPOSITORY / "docs" / "README.md").read_text()))
+    assert {path.name for path in (REPOSITORY / "docs").glob("*.md")} == {*named, "README.md"}
