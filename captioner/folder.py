@@ -26,7 +26,8 @@ from torch import Tensor
 
 from captioner.data.decoding import read_picture
 from captioner.errors import ImageError
-from captioner.events import Listener, Progress
+from captioner.evaluation.diversity import collapse
+from captioner.events import Listener, Progress, Warned
 from captioner.manifest import Manifest
 from captioner.parallel import chunked
 from captioner.predictor import DECODE_AT_ONCE, Caption, Captioner
@@ -35,6 +36,8 @@ from captioner.text import detokenize
 _GROUPS = 2
 """For each worker, of a short list: the shorter they are, the slower is the search, and the sooner all are busy."""
 _SMALLEST_GROUP = 16
+_WATCHED = 10_000
+"""Pictures whose captions are looked at together, so that memory stays flat."""
 
 
 @dataclass(frozen=True)
@@ -116,23 +119,28 @@ class FolderJob:
         self._watch = watch
         self._chosen: set[bytes] = set()  # By groups that are not in the manifest yet.
         self._lock = threading.Lock()
+        self._watched: list[tuple[str, ...]] = []
         self.captioned = self.known = self.failed = 0
 
     def rows(self) -> Iterator[Row]:
         """For each file, in order, a row for each caption, best first.
 
-        One that cannot be read has one row, with an error instead of a caption. Raises ``UsageError`` where the
-        sampling method does not find so many captions.
+        One that cannot be read has one row, with an error instead of a caption. At the end the listener is warned if
+        captions of different pictures hardly differ. Raises ``UsageError`` where the sampling method does not find so
+        many captions.
         """
         done = 0
         for result in self._results(self._groups()):
             self.captioned += len(result.new)
+            self._watched += [several[0].words for several in result.new.values()][: _WATCHED - len(self._watched)]
             self.failed += sum(isinstance(key, ImageError) for key in result.keys)
             self.known += sum(isinstance(key, bytes) for key in result.keys) - len(result.new)
             for key in result.keys:
                 yield from self._rows(self._files[done], key)
                 done += 1
                 self._listener(Progress("captioning", done, len(self._files), "pictures"))
+        if warning := collapse(self._watched):
+            self._listener(Warned(warning))
 
     def share(self, rank: int, count: int) -> int:
         """Only caption every ``count``-th group of files into the manifest, from number ``rank`` on.
@@ -192,7 +200,7 @@ class FolderJob:
             images = self._captioner.read(data)
             if isinstance(images, ImageError):
                 raise images
-            found[key] = _Picture(images, int.from_bytes(content[:8], "big") >> 1)  # As much as int64 holds.
+            found[key] = _Picture(images, number_of(content))
         return key
 
     def _choose(self, found: dict[bytes, _Picture]) -> list[bytes]:
@@ -214,6 +222,11 @@ class FolderJob:
         for caption in captions:
             text = self._wording.of(caption.words)
             yield Row(file, text, round(caption.log_prob, 4), round(caption.confidence, 4))
+
+
+def number_of(content: bytes) -> int:
+    """A picture's number, by which random draws differ, from its bytes' SHA-256."""
+    return int.from_bytes(content[:8], "big") >> 1  # As much as int64 holds.
 
 
 def _to_json(caption: Caption) -> list[Any]:
