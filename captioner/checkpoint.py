@@ -4,7 +4,6 @@
 from then on the new one. Weights have their hash in their name, so that old and new never share a file.
 """
 
-import hashlib
 import io
 import pickle
 import warnings
@@ -18,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
-from captioner.checkpoint_index import damaged, read_index
+from captioner.calibration import Calibration
+from captioner.checkpoint_index import calibration_in, damaged, read_config, read_index, read_part
 from captioner.config import Config
 from captioner.errors import CheckpointError, UsageError
 from captioner.model.build import CaptionModel, build_decoder
@@ -41,6 +41,11 @@ class Checkpoint:
     index: dict[str, Any]
     """``checkpoint.json`` as it is."""
     folder: Path
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What makes confidence of its captions' log-probabilities; None where it was written without."""
+        return calibration_in(self.index, self.folder)
 
 
 def save_checkpoint(
@@ -68,8 +73,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     folder, index = read_index(path)
     vocabulary = _load_vocabulary(folder, index)
+    config = read_config(folder, index)
     try:
-        config = Config.model_validate(index["config"])
         transform = ImageTransform.from_json(index["encoder"]["transform"])
         feature_size, weights_hash = index["features"]["size"], index["encoder"]["weights_hash"]
     except (ValueError, KeyError, TypeError):
@@ -83,6 +88,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         grid=settings.grid,
         fine_tune=settings.fine_tune,
         image_size=settings.image_size,
+        last_stage=settings.last_stage,
         pretrained=settings.weights != "none",
     )
     if stored:
@@ -103,7 +109,7 @@ def load_training_state(folder: Path) -> dict[str, Any]:
     folder, index = read_index(folder)
     if "training" not in index["files"]:
         raise CheckpointError(f"{folder} holds no training state", "resume from a run's directory, which has 'last'")
-    data = _read_file(folder, index, "training")
+    data = read_part(folder, index, "training")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of foreign pickles before it refuses them.
@@ -132,23 +138,12 @@ def _load_vocabulary(folder: Path, index: dict[str, Any]) -> Vocabulary:
             f"{folder} lacks its vocabulary ({name})",
             "copy the whole directory: the weights mean nothing without the words they belong to",
         )
-    return Vocabulary.from_json(_read_file(folder, index, "vocabulary").decode(errors="replace"))
-
-
-def _read_file(folder: Path, index: dict[str, Any], part: str) -> bytes:
-    name: str = index["files"].get(part, f"its {part}")
-    try:
-        data = (folder / name).read_bytes()
-    except OSError:
-        raise CheckpointError(f"{folder} lacks {name}", "copy the whole directory, or use another checkpoint") from None
-    if hashlib.sha256(data).hexdigest()[:16] != Path(name).stem.rpartition("-")[2]:
-        raise CheckpointError(f"{folder / name} is damaged", "copy it again, or use another checkpoint")
-    return data
+    return Vocabulary.from_json(read_part(folder, index, "vocabulary").decode(errors="replace"))
 
 
 def _read_tensors(folder: Path, index: dict[str, Any], part: str) -> dict[str, Tensor]:
     try:
-        tensors: dict[str, Tensor] = load_tensors(_read_file(folder, index, part))
+        tensors: dict[str, Tensor] = load_tensors(read_part(folder, index, part))
     except SafetensorError:
         raise CheckpointError(f"{folder / index['files'][part]} is damaged", "use another checkpoint") from None
     return tensors

@@ -1,6 +1,7 @@
 """A config's parts, each made once when it is first asked for: data set, vocabulary, encoder, pictures, model."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from captioner.data.pictures import PictureFiles, Pictures, StoredPictures
 from captioner.data.word_vectors import load_word_vectors
 from captioner.errors import DatasetError, UsageError
 from captioner.evaluation.evaluator import Validation
+from captioner.evaluation.twins import twins_in_training
 from captioner.events import Listener, Note, Warned
 from captioner.files import remove_parts, write_text
 from captioner.model.build import CaptionModel, build_decoder, build_encoder
@@ -138,6 +140,24 @@ class Experiment:
         """A split, ready to be scored."""
         records, pictures = self.pictures(split)
         return Validation(records, pictures, f"{Path(self.dataset.name).name}, {records[0].split}")
+
+    def near_twins(self, records: Sequence[Record]) -> int | None:
+        """How many of ``records`` are nearly training pictures; ``None`` where they are training pictures themselves.
+
+        What was seen in the pictures is kept among the features.
+        """
+        if any(record.split == "train" for record in records):
+            return None
+        memory = Path(self.config.features.path or "features") / "pictures.json"
+        twins = twins_in_training(records, self.dataset.split("train"), self.root, memory, self.listener)
+        if twins:
+            self.listener(
+                Warned(
+                    f"{counted(len(twins), 'picture')} of {len(records):,} nearly equal to one that was trained on "
+                    f"({named([record.file.name for record in twins])}): 'captioner lint' names the pairs"
+                )
+            )
+        return len(twins)
 
     def trainer(self, run: Path, resume: bool) -> Trainer:
         """A trainer for the folder ``run``, at the beginning or, to ``resume``, where the last run stopped.

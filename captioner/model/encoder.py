@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -38,8 +39,11 @@ class Encoder(nn.Module):
         fine_tune: bool | str = False,
         image_size: int | None = None,
         pretrained: bool | None = None,
+        last_stage: str | None = None,
     ) -> None:
         """Build ``backbone`` with ``weights``: ``default`` (torchvision's), ``none`` or a state dict's path.
+
+        Stages behind ``last_stage`` are left out.
 
         ``pretrained`` says whether weights that are loaded later come from ImageNet, as ``weights`` says it of those
         that are loaded now. Raises ``ModelError`` for an unknown backbone or stage, and for weights that do not fit.
@@ -49,6 +53,9 @@ class Encoder(nn.Module):
         if hasattr(model, "transform_input"):
             model.transform_input = weights != "none" if pretrained is None else pretrained  # type: ignore[assignment]
         stages = cut_stages(model)
+        if last_stage is not None:
+            behind = _place(last_stage, list(stages), backbone, "last_stage to") + 1
+            stages = OrderedDict(list(stages.items())[:behind])
         # Modules cannot have a dot in their name; torchvision's names have no underscore where the dot is.
         self.stages = nn.ModuleDict({name.replace(".", "/"): stage for name, stage in stages.items()})
         if weights != "none":
@@ -68,12 +75,7 @@ class Encoder(nn.Module):
         names = [name.replace("/", ".") for name in self.stages]
         if isinstance(fine_tune, bool):
             return 0 if fine_tune else len(names)
-        if fine_tune not in names:
-            raise ModelError(
-                f"{self.backbone} has no stage '{fine_tune}'{nearest(fine_tune, names)}",
-                f"set encoder.fine_tune to true, false, or one of {', '.join(names)}",
-            )
-        return names.index(fine_tune)
+        return _place(fine_tune, names, self.backbone, "fine_tune to true, false, or")
 
     @property
     def frozen(self) -> bool:
@@ -145,11 +147,26 @@ class Encoder(nn.Module):
 
     @classmethod
     def from_settings(
-        cls, backbone: str, *, weights: str, grid: int | None, fine_tune: bool | str, image_size: int | None
+        cls,
+        backbone: str,
+        *,
+        weights: str,
+        grid: int | None,
+        fine_tune: bool | str,
+        image_size: int | None,
+        last_stage: str | None = None,
     ) -> "Encoder":
         """Build with the transform that the backbone's default weights come with."""
         transform = backbone_transform(backbone, image_size)
-        return cls(backbone, transform, weights=weights, grid=grid, fine_tune=fine_tune, image_size=image_size)
+        return cls(
+            backbone,
+            transform,
+            weights=weights,
+            grid=grid,
+            fine_tune=fine_tune,
+            image_size=image_size,
+            last_stage=last_stage,
+        )
 
 
 def hash_weights(state: dict[str, Tensor]) -> str:
@@ -159,3 +176,13 @@ def hash_weights(state: dict[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().float().contiguous().cpu().numpy().data)
     return digest.hexdigest()[:12]
+
+
+def _place(stage: str, names: list[str], backbone: str, remedy: str) -> int:
+    """Where a stage stands in the chain. Raises ``ModelError``, whose remedy begins so, when there is none such."""
+    if stage not in names:
+        raise ModelError(
+            f"{backbone} has no stage '{stage}'{nearest(stage, names)}",
+            f"set encoder.{remedy} one of {', '.join(names)}",
+        )
+    return names.index(stage)

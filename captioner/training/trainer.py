@@ -12,6 +12,7 @@ import torch
 
 from captioner import processes
 from captioner.batch import Batch
+from captioner.calibration import Calibration
 from captioner.checkpoint import load_training_state
 from captioner.compute import Compute
 from captioner.config import Config
@@ -64,6 +65,8 @@ class Trainer:
         self._interrupted = threading.Event()
         if processes.rank():  # Or every process would drop out the same.
             torch.manual_seed(config.training.seed + (processes.rank() << 32))
+        self._calibration: Calibration | None = None
+        """Of the weights that were validated last."""
 
     def resume(self) -> None:
         """Continue from ``last`` in the run's folder; its weights are already in the model."""
@@ -146,23 +149,27 @@ class Trainer:
         return learned
 
     def _tell(self, epoch: int) -> None:
-        position = self.position
-        rates = (
-            f"{position.captions / position.seconds:.0f} captions/s, {position.words / position.seconds:.0f} tokens/s"
+        position, epochs = self.position, self.config.training.epochs
+        learned = (
+            ("reward", position.reward / position.captions)
+            if self._has_reward
+            else ("loss", position.loss / position.words)
         )
-        learned = f"loss {position.loss / position.words:.3f}"
-        if self._has_reward:
-            learned = f"reward {position.reward / position.captions:.3f}"
-        task = f"epoch {epoch}/{self.config.training.epochs}"
-        self.listener(
-            Progress(
-                task,
-                position.step_in_epoch,
-                len(self.batches),
-                "batches",
-                f"{learned}, {rates}, waiting {position.waiting:.1%}",
-            )
+        values = {
+            "epoch": epoch,
+            "epochs": epochs,
+            "step": self.optimisation.steps,
+            learned[0]: learned[1],
+            "captions_per_second": position.captions / position.seconds,
+            "tokens_per_second": position.words / position.seconds,
+            "waiting": position.waiting,
+        }
+        detail = (
+            f"{learned[0]} {learned[1]:.3f}, {values['captions_per_second']:.0f} captions/s, "
+            f"{values['tokens_per_second']:.0f} tokens/s, waiting {position.waiting:.1%}"
         )
+        done, total = position.step_in_epoch, len(self.batches)
+        self.listener(Progress(f"epoch {epoch}/{epochs}", done, total, "batches", detail, values))
 
     def _finish_epoch(self) -> None:
         position = self.position
@@ -183,6 +190,9 @@ class Trainer:
         result = self.validation.evaluate(
             self.model, self.vocabulary, self.config.sampling, self.compute, self.listener
         )
+        self._calibration = result.calibration
+        if result.diversity and result.diversity.collapse:
+            self.listener(Warned(f"epoch {position.epoch}: {result.diversity.collapse}"))
         row: Row = {
             "epoch": position.epoch,
             "step": self.optimisation.steps,
@@ -228,4 +238,6 @@ class Trainer:
     def _snapshot(self, training: dict[str, Any] | None = None) -> Snapshot:
         validation = self.position.rows[-1] if self.position.rows else {}
         provenance = {**self.provenance, "precision": self.compute.precision, "log_row": validation}
+        if not training and self._calibration is not None:
+            provenance["calibration"] = self._calibration.to_json()
         return Snapshot.take(self.model, self.vocabulary, self.config, provenance, training)
