@@ -11,6 +11,7 @@ from typing import Any
 
 from captioner import __version__
 from captioner.attention_pictures import overlays
+from captioner.calibration import RIGHT
 from captioner.charts import STYLE
 from captioner.checkpoint_index import fingerprint
 from captioner.description import describe
@@ -19,13 +20,7 @@ from captioner.evaluation.bootstrap import CONFIDENCE, FEW_IMAGES, RESAMPLES, sc
 from captioner.evaluation.evaluator import Evaluation
 from captioner.evaluation.pages import picture_of, small_source, write_page
 from captioner.evaluation.references import ImageId
-from captioner.evaluation.report_charts import (
-    RIGHT,
-    calibration_error,
-    evaluation_charts,
-    reliability,
-    training_charts,
-)
+from captioner.evaluation.report_charts import calibration_error, evaluation_charts, training_charts
 from captioner.evaluation.tables import score_rows
 from captioner.evaluation.word_use import ClassUse, word_use
 from captioner.predictor import Captioner
@@ -60,7 +55,6 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
     assert evaluation.references is not None
     sections = [describe(model) for model in origin.models]
     galleries = _galleries(evaluation, origin.captioner)
-    bins = reliability(evaluation) if evaluation.confidences else []
     write_page(
         path,
         "report.html.j2",
@@ -75,7 +69,7 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
         figures=[row for row in score_rows(evaluation) if row[0] not in evaluation.scores.corpus],
         training=training_charts(origin.log, _best_epoch(sections)),
         charts=evaluation_charts(evaluation),
-        error=calibration_error(bins) if bins else None,
+        error=calibration_error(evaluation) if evaluation.confidences else None,
         right=RIGHT,
         classes=[_class_row(each) for each in word_use(evaluation.words, evaluation.references.words)],
         galleries=galleries,

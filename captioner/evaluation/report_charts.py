@@ -4,16 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-import numpy as np
-
+from captioner import calibration
+from captioner.calibration import RIGHT, expected_error
 from captioner.charts import Bin, Series, Svg, bar_chart, line_chart, reliability_diagram
 from captioner.evaluation.evaluator import Evaluation
 from captioner.training.log import Row
 
-RIGHT: Final = 0.5
-_BINS: Final = 10
-_FEWEST: Final = 20
-"""Captions in a bin of the reliability diagram."""
 _LONGEST: Final = 30
 """Words; longer captions are counted with these."""
 _CURVES: Final[tuple[tuple[str, dict[str, str]], ...]] = (
@@ -55,17 +51,17 @@ def evaluation_charts(evaluation: Evaluation) -> list[Svg]:
 
 def reliability(evaluation: Evaluation) -> list[Bin]:
     """Captions by confidence, in bins of as many each, and the share of each bin that is right."""
-    confidences = np.array(list(evaluation.confidences.values()))
-    right = np.array([evaluation.scores.per_image[key]["CIDEr"] >= RIGHT for key in evaluation.confidences])
-    order = np.argsort(confidences, kind="stable")
-    parts = np.array_split(order, max(1, min(_BINS, len(order) // _FEWEST)))
-    return [Bin(float(confidences[part].mean()), float(right[part].mean()), len(part)) for part in parts]
+    return [Bin(each.confidence, each.accuracy, each.captions) for each in _judged(evaluation)[1]]
 
 
-def calibration_error(bins: Sequence[Bin]) -> float:
-    """Mean distance of a bin's confidence from its share of right captions (Guo et al. 2017, arXiv 1706.04599)."""
-    total = sum(each.captions for each in bins)
-    return sum(abs(each.confidence - each.accuracy) * each.captions for each in bins) / total
+def calibration_error(evaluation: Evaluation) -> float:
+    """Mean distance of a bin's confidence from its share of right captions."""
+    return _judged(evaluation)[0]
+
+
+def _judged(evaluation: Evaluation) -> tuple[float, tuple[calibration.Bin, ...]]:
+    right = [evaluation.scores.per_image[key]["CIDEr"] >= RIGHT for key in evaluation.confidences]
+    return expected_error(list(evaluation.confidences.values()), right)
 
 
 def _ciders(evaluation: Evaluation) -> list[float]:

@@ -105,7 +105,7 @@ def test_reliability_is_the_share_of_right_captions_among_those_as_sure() -> Non
     assert right == [key % 2 == 0 and key > 0 for key in range(40)]
     assert reliability(found) == [Bin(pytest.approx(0.095), 9 / 20, 20), Bin(pytest.approx(0.295), 10 / 20, 20)]
     error = (20 * (9 / 20 - 0.095) + 20 * (10 / 20 - 0.295)) / 40
-    assert calibration_error(reliability(found)) == pytest.approx(error)
+    assert calibration_error(found) == pytest.approx(error)
 
 
 def test_confidences_are_shown_where_there_are_some(tmp_path: Path) -> None:
