@@ -17,8 +17,9 @@ Random draws differ by the pictures' content, so that neither groups nor other p
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
@@ -52,6 +53,10 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""
         return asdict(self)
+
+
+Watcher = Callable[[str, Sequence[Caption]], None]
+"""What wants to see each picture's captions, best first, as they come, in the order of the files."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,9 @@ class FolderJob:
         manifest: Manifest,
         wording: Wording = Wording(),
         number: int = 1,
+        watch: Watcher | None = None,
     ) -> None:
-        """``number`` is how many captions a picture gets at most."""
+        """``number`` is how many captions a picture gets at most; ``watch`` sees them before they become rows."""
         self._captioner = captioner
         self._number = number
         self._fingerprint = f"{captioner.fingerprint} {number} ".encode()
@@ -110,6 +116,7 @@ class FolderJob:
         self._listener = listener
         self._manifest = manifest
         self._wording = wording
+        self._watch = watch
         self._chosen: set[bytes] = set()  # By groups that are not in the manifest yet.
         self._lock = threading.Lock()
         self._watched: list[tuple[str, ...]] = []
@@ -123,13 +130,7 @@ class FolderJob:
         many captions.
         """
         done = 0
-        compute = self._captioner.compute
-        share = -(-len(self._files) // (_GROUPS * compute.workers))
-        groups = self._groups(min(DECODE_AT_ONCE, max(_SMALLEST_GROUP, share)))
-        for result in compute.in_order(self._caption_group, groups):
-            self._manifest.add((key, [_to_json(one) for one in several]) for key, several in result.new.items())
-            with self._lock:
-                self._chosen -= result.new.keys()
+        for result in self._results(self._groups()):
             self.captioned += len(result.new)
             self._watched += [several[0].words for several in result.new.values()][: _WATCHED - len(self._watched)]
             self.failed += sum(isinstance(key, ImageError) for key in result.keys)
@@ -141,10 +142,32 @@ class FolderJob:
         if warning := collapse(self._watched):
             self._listener(Warned(warning))
 
-    def _groups(self, size: int) -> Iterator[_Group]:
+    def share(self, rank: int, count: int) -> int:
+        """Only caption every ``count``-th group of files into the manifest, from number ``rank`` on.
+
+        Returns how many pictures that were.
+        """
+        done = captioned = 0
+        for result in self._results(self._groups(rank, count)):
+            done += len(result.keys)
+            captioned += len(result.new)
+            total = max(done, len(self._files) // count)
+            self._listener(Progress(f"captioning, process {rank + 1} of {count}", done, total, "pictures"))
+        return captioned
+
+    def _results(self, groups: Iterator[_Group]) -> Iterator[_Result]:
+        for result in self._captioner.compute.in_order(self._caption_group, groups):
+            self._manifest.add((key, [_to_json(one) for one in several]) for key, several in result.new.items())
+            with self._lock:
+                self._chosen -= result.new.keys()
+            yield result
+
+    def _groups(self, rank: int = 0, count: int = 1) -> Iterator[_Group]:
+        share = -(-len(self._files) // (_GROUPS * self._captioner.compute.workers * count))
+        size = min(DECODE_AT_ONCE, max(_SMALLEST_GROUP, share))
         turn = threading.Event()
         turn.set()
-        for files in chunked(self._files, size):
+        for files in islice(chunked(self._files, size), rank, None, count):
             chosen = threading.Event()
             yield _Group(files, turn, chosen)
             turn = chosen
@@ -177,7 +200,7 @@ class FolderJob:
             images = self._captioner.read(data)
             if isinstance(images, ImageError):
                 raise images
-            found[key] = _Picture(images, int.from_bytes(content[:8], "big") >> 1)  # As much as int64 holds.
+            found[key] = _Picture(images, number_of(content))
         return key
 
     def _choose(self, found: dict[bytes, _Picture]) -> list[bytes]:
@@ -190,15 +213,21 @@ class FolderJob:
         if isinstance(key, ImageError):
             yield Row(file, error=key.problem)
             return
-        for caption in map(_from_json, self._manifest.get(key)):
+        captions = [
+            Caption(tuple(words.split()), log_prob, finished, self._captioner.calibration)
+            for words, log_prob, finished in self._manifest.get(key)
+        ]
+        if self._watch is not None:
+            self._watch(file, captions)
+        for caption in captions:
             text = self._wording.of(caption.words)
             yield Row(file, text, round(caption.log_prob, 4), round(caption.confidence, 4))
 
 
+def number_of(content: bytes) -> int:
+    """A picture's number, by which random draws differ, from its bytes' SHA-256."""
+    return int.from_bytes(content[:8], "big") >> 1  # As much as int64 holds.
+
+
 def _to_json(caption: Caption) -> list[Any]:
     return [" ".join(caption.words), caption.log_prob, caption.finished]
-
-
-def _from_json(values: list[Any]) -> Caption:
-    words, log_prob, finished = values
-    return Caption(tuple(words.split()), log_prob, finished)

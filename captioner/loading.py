@@ -33,7 +33,7 @@ def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Capt
     config = _replace(checkpoints[0].config, paths[0], overrides)
     compute = Compute.choose(config.training.device, config.training.precision)
     model = together([checkpoint.model for checkpoint in checkpoints])
-    return Captioner(model, checkpoints[0].vocabulary, config.sampling, compute)
+    return Captioner(model, checkpoints[0].vocabulary, config.sampling, compute, checkpoints[0].calibration)
 
 
 def evaluate_model(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from captioner import processes
 from captioner.cli.console import Console
 from captioner.cli.options import AsJson, Models, Overrides, Quiet, whole_numbers
 from captioner.errors import UsageError
@@ -67,7 +68,7 @@ def evaluate(
         result = [each.beam_json() for each in evaluations] if sizes else evaluations[0].to_json()
         if output is not None:
             console.write_json(output, result)
-        if per_image is not None:
+        if per_image is not None and processes.is_first():
             write_rows(per_image, evaluations[0].image_rows())
         if report is not None:
             command = shlex.join(["captioner", *sys.argv[1:]])

@@ -8,7 +8,7 @@ import typer
 from captioner.errors import UsageError
 
 if TYPE_CHECKING:
-    from captioner.cli.console import Console
+    from captioner.events import Listener
     from captioner.experiment import Experiment
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="YAML file, as examples/ has them.")]
@@ -24,13 +24,13 @@ Models = Annotated[
 ]
 
 
-def open_experiment(config: Path, overrides: list[str], console: "Console") -> "Experiment":
+def open_experiment(config: Path, overrides: list[str], listener: "Listener") -> "Experiment":
     """The experiment that a config file and overrides describe."""
     # Here and in the commands, heavy modules are imported where they are used: help must show at once.
     from captioner.configfile import load_config
     from captioner.experiment import Experiment
 
-    return Experiment(load_config(config, overrides), console.listen)
+    return Experiment(load_config(config, overrides), listener)
 
 
 def whole_numbers(option: str, text: str) -> list[int]:

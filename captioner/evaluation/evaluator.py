@@ -7,6 +7,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from captioner.calibration import Calibration
+from captioner.caption import Caption
 from captioner.compute import Compute
 from captioner.config import SamplingConfig
 from captioner.data.annotations import Record
@@ -17,7 +19,7 @@ from captioner.evaluation.references import ImageId, References
 from captioner.events import Listener, Progress
 from captioner.model.ensemble import AnyModel
 from captioner.parallel import chunked
-from captioner.predictor import DECODE_AT_ONCE, Caption, Captioner
+from captioner.predictor import DECODE_AT_ONCE, Captioner
 from captioner.text import TOKENIZER
 from captioner.vocab import Vocabulary
 
@@ -49,6 +51,8 @@ class Evaluation:
     """How sure the model was of each caption, 0 to 1; empty without a model."""
     search_seconds: float | None = None
     """What choosing the words took, once the pictures were encoded; None without a model."""
+    calibration: Calibration | None = None
+    """Fitted to these captions; None without a model."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``captioner evaluate --output`` writes."""
@@ -135,7 +139,7 @@ class Validation:
             return captioner.likelihood(features, encoded), found
 
         parts = chunked(range(len(self.records)), DECODE_AT_ONCE)
-        for (part_loss, part_count), found in compute.in_order(work, parts):
+        for (part_loss, part_count), found in compute.shared_in_order(work, parts):
             loss, count = loss + part_loss, count + part_count
             for draft, more in zip(drafts, found, strict=True):
                 draft.captions += more.captions
@@ -156,12 +160,15 @@ class Validation:
             training_captions=self.training_captions,
             swapped=[(own.words, other.words) for own, other in zip(draft.captions, draft.swapped, strict=False)],
         )
+        ciders = [evaluation.scores.per_image[image_id]["CIDEr"] for image_id in captions]
+        scores = [caption.score for caption in captions.values()]
         return replace(
             evaluation,
             files={record.image_id: record.file for record in self.records},
             near_twins=self.near_twins,
             confidences={image_id: caption.confidence for image_id, caption in captions.items()},
             search_seconds=draft.seconds,
+            calibration=Calibration.fit(scores, ciders, evaluation.sampling),
         )
 
 

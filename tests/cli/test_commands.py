@@ -115,6 +115,7 @@ def test_train_makes_what_is_missing_and_says_so(cli: Any, tiny_file: Path, tmp_
         "vocabulary.json",
         "log.jsonl",
         "log.csv",
+        "curves.html",
     }
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     with (run / "log.csv").open(newline="") as file:
@@ -522,12 +523,21 @@ def test_inspect_shows_what_is_inside(cli: Any, tiny_run: Path) -> None:
     assert ["", "picture", "shorter side to 64, centre 64x64"] in finished.rows
     assert ["decoder", "type", "attention"] in finished.rows
     assert ["", "beam_size", "2"] in finished.rows
+    confidence = [row[1:] for row in finished.rows[[row[0] for row in finished.rows].index("confidence") :]]
+    assert confidence[0] == ["means", "probability that a caption's CIDEr is 0.5 or more, as in the validation split"]
+    assert confidence[1] == ["method", "Platt scaling of the mean log-probability of its words"]
+    assert re.fullmatch(r"0\.\d{3} \(expected calibration error, cross-validated\)", confidence[2][1])
+    assert re.fullmatch(r"says \d+%; of 8 captions \d+% are right", confidence[3][1])
+    assert ["confidence", "means", GEOMETRIC] in cli("inspect", tiny_run / "last").rows
+
+
+GEOMETRIC = "geometric mean of the words' probabilities: it ranks captions, and is not calibrated"
 
 
 def test_inspect_for_programs(cli: Any, tiny_run: Path) -> None:
     finished = cli("inspect", tiny_run / "last", "--json")
     said = json.loads(finished.out)
-    assert list(said) == ["checkpoint", "encoder", "decoder", "vocabulary", "sampling", "training"]
+    assert list(said) == ["checkpoint", "encoder", "decoder", "vocabulary", "sampling", "confidence", "training"]
     assert said["training"]["epoch"] == 2
     assert said["training"]["data"].endswith("(train 64, val 8, test 8)")
 

@@ -28,7 +28,7 @@ from captioner.training.optimisation import build_optimizer
 from captioner.training.schedule import learning_rate_factor
 from captioner.training.trainer import Trainer
 
-TIMES = {"captions_per_second", "tokens_per_second"}
+TIMES = {"captions_per_second", "tokens_per_second", "waiting"}
 """What of a log differs from run to run."""
 
 
@@ -335,7 +335,7 @@ def test_the_average_is_what_is_validated_and_kept(tiny_file: Path, tmp_path: Pa
     assert scored.perplexity == pytest.approx(row["val_perplexity"], rel=1e-5)
     best, last = (load_checkpoint(tmp_path / name).model.decoder.state_dict() for name in ("best", "last"))
     assert not torch.equal(best["embedding.weight"], last["embedding.weight"])
-    average = load_training_state(tmp_path / "last")["average"]
+    average = load_training_state(tmp_path / "last")["optimisation"]["average"]
     assert any(torch.equal(best["embedding.weight"], value) for value in average)
 
 
