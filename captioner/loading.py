@@ -73,8 +73,7 @@ def evaluate_beams(
         known = first.training_captions.values()
         validation.training_captions = {tuple(words) for several in known for words in several}
         validation.near_twins = first.near_twins(validation.records)
-    validation.swaps = _SWAPS
-    validation.confidence = checkpoints[0].calibration
+    validation.calibration, validation.swaps = checkpoints[0].calibration, _SWAPS
     sampling = first.config.sampling
     samplings = [
         sampling.model_copy(update={"method": "greedy" if size == 1 else "beam", "beam_size": size})
