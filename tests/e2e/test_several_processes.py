@@ -57,7 +57,9 @@ def run(folder: Path, *words: object, number: int = 2, options: tuple[str, ...] 
     paths = os.pathsep.join(sys.path)
     every = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "COLUMNS": "200", **environment}
     start = (
-        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number), *options] if number > 1 else []
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number), *options, "--"]
+        if number > 1
+        else []
     )
     command = [sys.executable, *start, str(program), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=every, timeout=900, cwd=folder)
