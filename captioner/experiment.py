@@ -28,7 +28,7 @@ from captioner.errors import DatasetError, UsageError
 from captioner.evaluation.evaluator import Validation
 from captioner.evaluation.twins import twins_in_training
 from captioner.events import Listener, Note, Warned
-from captioner.files import write_text
+from captioner.files import remove_parts, write_text
 from captioner.model.build import CaptionModel, build_decoder, build_encoder
 from captioner.model.encoder import Encoder
 from captioner.preprocess import fill_store, open_store
@@ -165,6 +165,8 @@ class Experiment:
         Raises ``UsageError`` when ``run`` already holds another run, or none to resume.
         """
         last = run / "last"
+        if processes.is_first():
+            remove_parts(run)
         if resume := self._is_to_resume(run, resume):
             checkpoint = load_checkpoint(last)
             check_same(checkpoint.config, self.config, run)

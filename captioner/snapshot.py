@@ -14,7 +14,7 @@ from torch import Tensor
 
 from captioner.checkpoint_index import INDEX, VERSION
 from captioner.config import Config
-from captioner.files import atomic_write, write_text
+from captioner.files import atomic_write, remove_parts, write_text
 from captioner.model.build import CaptionModel
 from captioner.model.encoder import hash_weights
 from captioner.vocab import Vocabulary
@@ -72,10 +72,10 @@ class Snapshot:
         encoder = {"weights_hash": hash_weights(self.encoder), **self.index["encoder"]}
         header = {"format": "captioner checkpoint", "version": VERSION, "files": files}
         write_text(folder / INDEX, json.dumps({**header, **self.index, "encoder": encoder}, indent=2) + "\n")
-        for pattern in ("*-????????????????.*", ".*.part"):  # The last one's, and what killed processes left.
-            for old in folder.glob(pattern):
-                if old.name not in files.values():
-                    old.unlink(missing_ok=True)
+        for old in folder.glob("*-????????????????.*"):
+            if old.name not in files.values():
+                old.unlink(missing_ok=True)
+        remove_parts(folder)
 
 
 def _copied(value: Any) -> Any:

@@ -50,6 +50,7 @@ def stop_at(
         for rank, (_, share) in enumerate(shares):
             with atomic_write(folder / f"tensors-{rank}.safetensors") as file:
                 file.write(share)
+    processes.barrier()  # Who leaves first is taken for dead.
     rate, last = config.training.learning_rate, run / "last"
     return TrainingError(
         f"training diverged at batch {number} of epoch {epoch}, which is saved in {folder}: {diverged}; "

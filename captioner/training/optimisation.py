@@ -63,7 +63,8 @@ class Optimisation:
         """How often the plateau schedule has halved the learning rate."""
         self.parts = 1
         """In how many parts a batch is learned from; more where memory did not suffice."""
-        self._proven = 0  # Places of the largest batch that has been learned from.
+        self.proven = 0
+        """Places of the largest batch that has been learned from."""
         self._sending = False  # Whether gradients may be under way to other processes.
         self._loss: nn.Module = objective.loss
         if processes.count() > 1:
@@ -105,7 +106,7 @@ class Optimisation:
                     "set a smaller training.batch_size, decoder.hidden_size or encoder.image_size",
                 ) from error
         else:
-            self._proven = max(self._proven, len(batch.inputs))
+            self.proven = max(self.proven, len(batch.inputs))
             return sums
         # Only here has the error gone, with all that its frames held.
         self.optimizer.zero_grad()
@@ -120,7 +121,7 @@ class Optimisation:
         What has gone cannot be taken back. So a batch larger than any before is tried without its last image first.
         """
         images = len(batch.images)
-        if processes.count() > 1 and self.parts == 1 < images and len(batch.inputs) > self._proven:
+        if processes.count() > 1 and self.parts == 1 < images and len(batch.inputs) > self.proven:
             return [(0, images - 1), (images - 1, images)]
         bounds = sorted({number * images // self.parts for number in range(self.parts + 1)})
         return list(pairwise(bounds))
@@ -151,14 +152,12 @@ class Optimisation:
         self.optimizer.zero_grad()
 
     def state(self) -> dict[str, Any]:
-        """What continuing needs beside the weights."""
+        """What continuing needs beside the weights, the same in all processes."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.values,
             "steps": self.steps,
             "halvings": self.halvings,
-            "parts": self.parts,
-            "proven": self._proven,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -166,7 +165,6 @@ class Optimisation:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load(state["average"])
         self.steps, self.halvings = state["steps"], state["halvings"]
-        self.parts, self._proven = state["parts"], state["proven"]
 
     @property
     def learning_rate(self) -> float:

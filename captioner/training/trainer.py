@@ -73,11 +73,12 @@ class Trainer:
         state = load_training_state(self.run / "last")
         self.optimisation.load(state["optimisation"])
         self.position = Position(**state["position"])
-        if processes.rank() < len(state["random"]):  # More processes than before draw anew.
-            random = state["random"][processes.rank()]
-            torch.set_rng_state(random["cpu"])
-            if self.compute.device.type == "cuda" and "cuda" in random:
-                torch.cuda.set_rng_state(random["cuda"])
+        if processes.rank() < len(state["processes"]):  # More processes than before draw anew.
+            own = state["processes"][processes.rank()]
+            self.optimisation.parts, self.optimisation.proven = own["parts"], own["proven"]
+            torch.set_rng_state(own["random"])
+            if self.compute.device.type == "cuda" and "random_cuda" in own:
+                torch.cuda.set_rng_state(own["random_cuda"])
         if self.position.rows and processes.is_first():
             write_log(self.run, self.position.rows)  # Rows of epochs that are to come again are not there yet.
 
@@ -120,6 +121,7 @@ class Trainer:
                 self._save()
             if interrupted:
                 self._saving.wait()
+                processes.barrier()  # Who leaves first is taken for dead.
                 raise Interrupted(
                     f"interrupted in epoch {epoch}; everything so far is saved in {self.run}",
                     "the same command with --resume goes on from here",
@@ -172,6 +174,9 @@ class Trainer:
     def _finish_epoch(self) -> None:
         position = self.position
         position.epoch += 1
+        buffers = list(self.model.buffers())  # Each process has batch statistics of its own.
+        for buffer, firsts in zip(buffers, processes.of_first([buffer.cpu() for buffer in buffers]), strict=True):
+            buffer.copy_(firsts)
         with self.optimisation.average.applied():
             better = self._validate()
             best = self._snapshot() if better else None
@@ -213,13 +218,14 @@ class Trainer:
 
     def _save(self, best: Snapshot | None = None) -> None:
         """Write ``last``, after ``best`` where there is one, in the background; all processes take part."""
-        random = {"cpu": torch.get_rng_state()}
+        parts, proven = self.optimisation.parts, self.optimisation.proven
+        own = {"parts": parts, "proven": proven, "random": torch.get_rng_state()}
         if self.compute.device.type == "cuda":
-            random["cuda"] = torch.cuda.get_rng_state()
-        everyones = processes.gather(random)
+            own["random_cuda"] = torch.cuda.get_rng_state()
+        everyones = processes.gather(own)
         if not processes.is_first():
             return
-        state = {"optimisation": self.optimisation.state(), "position": asdict(self.position), "random": everyones}
+        state = {"optimisation": self.optimisation.state(), "position": asdict(self.position), "processes": everyones}
         last, run = self._snapshot(state), self.run
 
         def write() -> None:

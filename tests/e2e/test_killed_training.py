@@ -46,7 +46,7 @@ def state_of(run: Path) -> dict[str, Any]:
         "last": load_checkpoint(run / "last").model.state_dict(),
         "best": load_checkpoint(run / "best").model.state_dict(),
         "optimisation": last["optimisation"],
-        "random": last["random"],
+        "processes": last["processes"],
         "position": {name: value for name, value in position.items() if name not in {"rows", "seconds", "waited"}},
         "log": [{name: value for name, value in row.items() if name not in times} for row in rows],
     }

@@ -26,10 +26,13 @@ EVENT = """([kind, name, data]) => {
     : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
   document.getElementById("drop").dispatchEvent(event);
 }"""
-OVERLAY = """(canvas) => {
-  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-  return [canvas.classList.contains("shown"), new Set(pixels).size];
+VEIL = """(canvas) => {
+  const alpha = (share) => canvas.width && canvas.getContext("2d", { willReadFrequently: true })
+    .getImageData(share * canvas.width, share * canvas.height, 1, 1).data[3];
+  const shown = canvas.classList.contains("shown");
+  return [shown, shown ? alpha(0.1) : 0, shown ? alpha(0.9) : 0];
 }"""
+"""Whether there is one, and how thick it is at the upper left and at the lower right."""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,7 @@ def browser() -> Iterator[Any]:
     if path is None:
         pytest.skip("chromium is not installed")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    playwright.expect.set_options(timeout=60_000)  # Other work may share the machine.
     with playwright.sync_playwright() as started:
         opened = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield opened
@@ -57,7 +61,7 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 360, "height": 800})
     page = context.new_page()
     wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on(
         "request", lambda asked: None if asked.url.startswith((address, "blob:", "data:")) else wrong.append(asked.url)
@@ -100,27 +104,42 @@ def test_pictures_that_are_dropped_pasted_and_chosen(page: Any, photos: list[Pat
     expect(page.locator("article").last.locator("figcaption")).to_have_text(photos[0].name)
 
 
+def answer_for(words: list[str], weights: list[list[float]]) -> dict[str, Any]:
+    seen = {"left": 0.0, "top": 0.0, "width": 1.0, "height": 1.0}
+    attention = {"rows": 2, "columns": 2, "seen": seen, "weights": weights}
+    said = {"caption": " ".join(words), "words": words, "confidence": 0.5, "log_prob": -2.0, "attention": attention}
+    other = said | {"caption": " ".join(reversed(words)), "words": words[::-1]}
+    return {"model": "x", "results": [said | {"file": "p", "error": "", "alternatives": [other]}]}
+
+
 def test_words_show_where_the_model_looked_to_mouse_and_keyboard(page: Any, photos: list[Path]) -> None:
-    page.locator("#method").select_option("sample")
+    answer = answer_for(["Red", "square", "here"], [[0.7, 0.1, 0.1, 0.1], [0.25] * 4, [0.1, 0.1, 0.1, 0.7]])
+    page.route("**/v1/captions?*", lambda route: route.fulfill(json=answer))
     bring(page, "drop", photos[0])
-    expect(page.locator(".alternative")).to_have_count(2)
-    canvas, words = page.locator("canvas"), best(page).locator("button")
-    assert canvas.evaluate(OVERLAY)[0] is False
+    canvas, words, where = page.locator("canvas"), best(page).locator("button"), page.locator(".where")
+    expect(words).to_have_text(["Red", "square", "here"])
+    assert canvas.evaluate(VEIL) == [False, 0, 0]
     words.first.hover()
-    shown, colours = canvas.evaluate(OVERLAY)
+    shown, left, right = canvas.evaluate(VEIL)
     assert shown
-    assert colours > 10
-    expect(page.locator(".where")).to_contain_text(f"“{words.first.inner_text()}”: ")
+    assert left < 40 < 180 < right  # Of 255: the picture is to be seen where the model looked, and hardly elsewhere.
+    expect(where).to_have_text("“Red”: mostly on the upper left")
     page.mouse.move(0, 0)
-    assert canvas.evaluate(OVERLAY)[0] is False
+    assert canvas.evaluate(VEIL)[0] is False
     words.first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(where).to_have_text("“square”: around the middle")
     page.keyboard.press("End")
     expect(words.last).to_be_focused()
-    expect(page.locator(".where")).to_contain_text(f"“{words.last.inner_text()}”: ")
+    expect(where).to_have_text("“here”: mostly on the lower right")
     page.keyboard.press("Enter")
-    assert words.last.get_attribute("aria-pressed") == "true"
+    expect(words.last).to_have_attribute("aria-pressed", "true")
     page.locator("#number").focus()
-    assert canvas.evaluate(OVERLAY)[0] is True  # Kept until it is pressed again.
+    shown, left, right = canvas.evaluate(VEIL)  # Kept until it is pressed again.
+    assert shown
+    assert right < 40 < 180 < left
+    page.locator(".alternative button").first.hover()
+    expect(where).to_have_text("“here”: mostly on the upper left")
 
 
 def test_history_stays_in_the_browser_and_can_be_cleared(page: Any, photos: list[Path]) -> None:

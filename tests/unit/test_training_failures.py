@@ -67,7 +67,7 @@ def test_a_crashed_run_goes_on_from_its_last_checkpoint(tiny_file: Path, tmp_pat
     states = [load_training_state(run / "last") for run in (whole, parts)]
     for one, other in zip(*(state["optimisation"]["optimizer"]["state"].values() for state in states), strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
-    assert torch.equal(states[0]["random"][0]["cpu"], states[1]["random"][0]["cpu"])
+    assert torch.equal(states[0]["processes"][0]["random"], states[1]["processes"][0]["random"])
 
 
 def test_a_run_that_ended_before_its_first_checkpoint(tiny_file: Path, tmp_path: Path) -> None:
@@ -218,12 +218,10 @@ def little_memory(monkeypatch: pytest.MonkeyPatch, images: int) -> list[int]:
     return tried
 
 
-@pytest.mark.parametrize("kind", ["attention", "lstm", "transformer"])
 def test_batches_are_split_where_memory_does_not_suffice(
-    tiny_file: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = ["training.batch_size=16", "training.epochs=1", f"decoder.type={kind}", "decoder.dropout=0"]
-    config = config_of(tiny_file, *settings)
+    config = config_of(tiny_file, "training.batch_size=16", "training.epochs=1", "decoder.dropout=0")
     trainer_of(config, tmp_path / "whole").fit()
     events: list[Event] = []
     tried = little_memory(monkeypatch, 5)
@@ -234,19 +232,17 @@ def test_batches_are_split_where_memory_does_not_suffice(
     ]
     (whole,), (split,) = (without_times(log_of(tmp_path / name)) for name in ("whole", "split"))
     assert split["loss"] == pytest.approx(whole["loss"], rel=1e-5)
-    models = [load_checkpoint(tmp_path / name / "last").model.decoder.state_dict() for name in ("whole", "split")]
-    for name in models[0]:
-        torch.testing.assert_close(models[1][name], models[0][name], rtol=1e-3, atol=1e-4)
     assert trainer_of(config, tmp_path / "split", resume=True).optimisation.parts == 4
 
 
-def test_split_gradients_are_those_of_the_whole_batch(tiny_file: Path, tmp_path: Path) -> None:
-    config = config_of(tiny_file, "training.batch_size=16", "decoder.dropout=0", "training.clip_norm=1.0e9")
+@pytest.mark.parametrize("kind", ["attention", "lstm", "transformer"])
+def test_split_gradients_are_those_of_the_whole_batch(tiny_file: Path, tmp_path: Path, kind: str) -> None:
+    config = config_of(tiny_file, "training.batch_size=16", "decoder.dropout=0", f"decoder.type={kind}")
     gradients = []
     for parts in (1, 3, 16):
-        optimisation = trainer_of(config, tmp_path / str(parts)).optimisation
+        trainer = trainer_of(config, tmp_path / str(parts))
+        optimisation, batch = trainer.optimisation, next(trainer.batches.epoch(1))
         optimisation.parts = parts
-        batch = next(trainer_of(config, tmp_path / f"{parts}-batches").batches.epoch(1))
         found: dict[str, torch.Tensor] = {}
 
         def keep(found: dict[str, torch.Tensor] = found, optimisation: Any = optimisation) -> None:
