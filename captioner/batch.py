@@ -34,7 +34,8 @@ class Batch:
     active: tuple[int, ...]
     """Rows computed at each of the T steps; their sum is M."""
     words: int
-    """Words to predict, ends included: the targets that are not padding."""
+    """Words to predict, ends included: the targets that are not padding. 0 in a batch that counts for nothing, which
+    keeps a process busy for which others have left none."""
     numbers: tuple[int, ...] = ()
     """The images' places in their data set, where these matter."""
     weights: Tensor | None = None
@@ -56,6 +57,23 @@ class Batch:
         moved = {name: part.to(device, non_blocking=True) for name, part in tensors.items() if part is not None}
         return replace(self, **moved)
 
+    def part(self, start: int, stop: int) -> "Batch":
+        """Images ``start`` to ``stop``, the latter left out, with their captions; for a batch on the CPU."""
+        kept = (self.image_of >= start) & (self.image_of < stop)
+        packed = kept[self.rows]
+        counts = (int(kept[:count].sum()) for count in self.active)
+        targets = self.targets[packed]
+        return Batch(
+            images=self.images[start:stop],
+            image_of=self.image_of[kept] - start,
+            inputs=self.inputs[packed],
+            targets=targets,
+            active=tuple(count for count in counts if count),
+            words=int((targets != PAD).sum()),
+            numbers=self.numbers[start:stop],
+            weights=None if self.weights is None else self.weights[packed],
+        )
+
 
 ROUND = 16
 
@@ -69,14 +87,14 @@ def pack_captions(
     start: int,
     end: int,
     numbers: Sequence[int] = (),
-    weights: Sequence[Sequence[float]] | None = None,
+    weights: Sequence[Sequence[Sequence[float]]] | None = None,
 ) -> Batch:
     """``captions[b]`` are image b's captions as word indices, without start and end -> ``Batch``.
 
-    ``weights[b]`` say for each of its captions what every word of it counts for.
+    ``weights[b]`` say for each of its captions what each word counts for, and its end.
     """
     rows = [
-        (image, [*words, end], weights[image][place] if weights else 1.0)
+        (image, [*words, end], weights[image][place] if weights else ())
         for image, several in enumerate(captions)
         for place, words in enumerate(several)
     ]
@@ -95,7 +113,8 @@ def pack_captions(
         active.append(computed)
         targets += [words[step] for _, words, _ in rows[:running]] + [PAD] * ended
         inputs += [words[step - 1] if step else start for _, words, _ in rows[:running]] + [PAD] * ended
-        counts_for += [weight for _, _, weight in rows[:computed]]
+        if weights:
+            counts_for += [several[step] for _, _, several in rows[:running]] + [0.0] * ended
     return Batch(
         images=images,
         image_of=torch.tensor([image for image, _, _ in rows]),

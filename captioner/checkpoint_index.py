@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from captioner.calibration import Calibration
 from captioner.config import Config
 from captioner.errors import CheckpointError
 from captioner.registry import DECODERS
@@ -45,6 +46,11 @@ def read_index(path: Path) -> tuple[Path, dict[str, Any]]:
     return folder, index
 
 
+def fingerprint(path: Path) -> str:
+    """SHA-256 of ``checkpoint.json``, which holds the hashes of weights and vocabulary. Raises ``CheckpointError``."""
+    return hashlib.sha256((find_checkpoint(path) / INDEX).read_bytes()).hexdigest()
+
+
 _PARTS = ("files", "vocabulary", "features", "encoder", "config", "provenance")
 
 
@@ -71,6 +77,15 @@ def read_config(folder: Path, index: dict[str, Any]) -> Config:
                 f"{folder} has a decoder of type '{kind}', which is not known here",
                 "register it first, as the program that trained it did (docs/contributing.md)",
             ) from None
+        raise damaged(folder) from None
+
+
+def calibration_in(index: dict[str, Any], folder: Path) -> Calibration | None:
+    """The calibration in ``index``, of ``folder``; None where there is none. Raises ``CheckpointError``."""
+    values = index["provenance"].get("calibration")
+    try:
+        return None if values is None else Calibration.from_json(values)
+    except (TypeError, KeyError):
         raise damaged(folder) from None
 
 

@@ -68,6 +68,9 @@ class EncoderConfig(Section):
     """Any classification model of torchvision, by its name there."""
     weights: str = "default"
     """`default` (torchvision's), `none` (random, to train from scratch), or the path of a state dict."""
+    last_stage: str | None = None
+    """The stage of the backbone that gives the features, such as a ResNet's `layer3`; by default its last one.
+    Earlier ones have a finer grid (K. Xu et al., arXiv 1502.03044, section 3.1.1), and are cheaper."""
     fine_tune: bool | str = False
     """`false`: features are computed once. `true`: all is trained. A stage's name: from that stage on."""
     keep: bool = False
@@ -185,6 +188,8 @@ class TrainingConfig(Section):
     """Validate and keep an exponential moving average of the weights that forgets 1 - this at a step; 0: none."""
     patience: Positive = 5
     """Stop after this many epochs without a better validation CIDEr."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """A checkpoint is written whenever so long has passed since the last one, and after each epoch."""
 
 
 class SelfCriticalConfig(Section):

@@ -17,6 +17,7 @@ from typer.models import ArgumentInfo  # noqa: E402
 
 from captioner import errors  # noqa: E402
 from captioner.cli.app import app  # noqa: E402
+from captioner.cli.examples import split_docstring  # noqa: E402
 from captioner.config import Config  # noqa: E402
 from captioner.registry import DECODERS, FORMATS  # noqa: E402
 
@@ -89,11 +90,11 @@ def command_reference() -> str:
     for command in app.registered_commands:
         function = inspect.unwrap(command.callback)  # type: ignore[arg-type]
         name = command.name or function.__name__
-        text, _, example = inspect.cleandoc(function.__doc__ or "").partition("\n\nExample: ")
+        text, examples = split_docstring(function)
         found = list(parameters(function))
         usage = "".join(f" {written.strip('`*')}" for is_argument, written, *_ in found if is_argument)
         lines += [f"## {name}", "", *text.splitlines(), "", "```"]
-        lines += [f"captioner {name} [OPTIONS]{usage}", *([example] if example else []), "```", ""]
+        lines += [f"captioner {name} [OPTIONS]{usage}", *examples, "```", ""]
         lines += ["| | | default |", "|---|---|---|", *(_row(*cells) for _, *cells in found), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -102,6 +103,8 @@ def parameters(function: Callable[..., Any]) -> Iterator[tuple[bool, str, str, s
     """Of a command: whether each is an argument, how it is written (bold if it must be), what it does, its default."""
     hints = get_type_hints(function, include_extras=True)
     for name, parameter in inspect.signature(function).parameters.items():
+        if not get_args(hints[name]):  # What typer passes in itself.
+            continue
         kind, info = get_args(hints[name])[:2]
         required = parameter.default is inspect.Parameter.empty
         if get_origin(kind) is UnionType:

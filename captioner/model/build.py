@@ -57,6 +57,7 @@ def build_encoder(config: EncoderConfig) -> Encoder:
         grid=config.grid,
         fine_tune=config.fine_tune,
         image_size=config.image_size,
+        last_stage=config.last_stage,
     )
 
 

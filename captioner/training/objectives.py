@@ -21,16 +21,31 @@ from captioner.sampling import Hypothesis, sample
 from captioner.training.rewards import Reward
 from captioner.vocab import END, START, Vocabulary
 
+_IMPOSSIBLE = -1e9
+"""A score that no softmax gives a probability."""
+
 
 class Loss(nn.Module):
     """A prepared batch -> its summed loss, which has a gradient, and its summed negative log-likelihood."""
 
-    def __init__(self, model: CaptionModel, compute: Compute, smoothing: float, attention_penalty: float) -> None:
+    never: Tensor
+
+    def __init__(
+        self,
+        model: CaptionModel,
+        compute: Compute,
+        *,
+        smoothing: float = 0.0,
+        attention_penalty: float = 0.0,
+        never: Sequence[int] = (),
+    ) -> None:
+        """Words that are ``never`` said have no probability, whatever the model gives them."""
         super().__init__()
         self.model = model
         self.compute = compute
         self.smoothing = smoothing
         self.attention_penalty = attention_penalty
+        self.register_buffer("never", torch.tensor(never, dtype=torch.int64, device=compute.device), persistent=False)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two scalars, float32. Divided by the batch's words they are means."""
@@ -40,7 +55,7 @@ class Loss(nn.Module):
         loss, plain = smoothed_cross_entropy(
             decoded.hidden.to(self.compute.dtype),
             decoder.output_weight,
-            decoder.output_bias,
+            decoder.output_bias.index_fill(0, self.never, _IMPOSSIBLE),
             batch.targets,
             self.smoothing,
             batch.weights,
@@ -74,7 +89,9 @@ class CrossEntropy(Objective):
     def __init__(self, model: CaptionModel, config: Config, compute: Compute, total_steps: int) -> None:
         """The share of the model's own words rises evenly from 0 to ``training.scheduled_sampling`` at the end."""
         settings = config.training
-        self.loss = Loss(model, compute, settings.label_smoothing, settings.attention_penalty)
+        self.loss = Loss(
+            model, compute, smoothing=settings.label_smoothing, attention_penalty=settings.attention_penalty
+        )
         self._share, self._total_steps = settings.scheduled_sampling, total_steps
 
     def prepare(self, batch: Batch, step: int) -> tuple[Batch, float | None]:
@@ -104,7 +121,7 @@ class SelfCritical(Objective):
     S. Rennie et al., "Self-critical Sequence Training for Image Captioning", CVPR 2017, with greedy captions as the
     baseline; with the other captions of the same picture: R. Luo, "A Better Variant of Self-Critical Sequence
     Training", arXiv 2003.09971; with captions from beam search: M. Cornia et al., "Meshed-Memory Transformer",
-    CVPR 2020, section 3.3.
+    CVPR 2020, section 3.3. All without dropout in the decoder.
     """
 
     def __init__(
@@ -117,13 +134,14 @@ class SelfCritical(Objective):
     ) -> None:
         """``references[i]`` are the captions, in words, of the picture that batches call number i."""
         settings = config.self_critical
-        self.loss = Loss(model, compute, 0.0, 0.0)
         self._seed = config.training.seed
         self._settings = settings
         self._sampling = SamplingConfig(
             method=settings.method, beam_size=settings.captions, max_length=config.sampling.max_length
         )
         self._rules = rules_of(vocabulary, self._sampling)
+        # With words that are never drawn, the model could lower a caption's probability for ever.
+        self.loss = Loss(model, compute, never=self._rules.never)
         self._vocabulary = vocabulary
         self._reward = Reward(references, settings.bleu_weight)
         # Without dropout, in one precision throughout: words are drawn several times faster than under autocast.
@@ -133,6 +151,8 @@ class SelfCritical(Objective):
     def prepare(self, batch: Batch, step: int) -> tuple[Batch, float | None]:
         """See ``Objective.prepare``; the reward is the mean over all captions."""
         model = self.loss.model
+        # What is learned must be what captions are drawn from: with dropout in between, it diverges.
+        model.decoder.eval()
         torch._foreach_copy_(list(self._drawing.parameters()), list(model.decoder.parameters()))
         with self.loss.compute.autocast():
             features = model.features(batch.images)
@@ -155,8 +175,11 @@ class SelfCritical(Objective):
             end=END,
             numbers=batch.numbers,
             weights=[
-                [reward - baseline for reward, baseline in zip(*both, strict=True)]
-                for both in zip(rewards, baselines, strict=True)
+                [
+                    [reward - baseline] * len(one.words) + [(reward - baseline) * one.finished]
+                    for one, reward, baseline in zip(*all_three, strict=True)
+                ]
+                for all_three in zip(found, rewards, baselines, strict=True)
             ],
         )
         mean = sum(map(sum, rewards)) / sum(map(len, rewards))

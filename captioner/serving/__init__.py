@@ -1,0 +1,1 @@
+"""Captioning over HTTP: a page for people, a JSON interface for programs, one model behind both."""

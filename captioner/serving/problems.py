@@ -1,0 +1,79 @@
+"""Refusals as RFC 9457 problem details: what is wrong and what to do, in JSON, with the status that says so."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+_log = logging.getLogger(__name__)
+
+
+class Problem(Exception):
+    """A request that is not answered: ``detail`` says what is wrong, ``remedy`` what to do, each in a line."""
+
+    def __init__(self, status: int, detail: str, remedy: str, headers: Mapping[str, str] | None = None, **members: Any):
+        """``members`` stand in the body beside the others."""
+        super().__init__(detail)
+        self.status, self.headers = status, headers
+        self.body = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "remedy": remedy,
+            **members,
+        }
+
+    def response(self) -> JSONResponse:
+        """As it is sent."""
+        return JSONResponse(self.body, self.status, self.headers, MEDIA_TYPE)
+
+
+def busy(detail: str, status: int = 503) -> Problem:
+    """What passes by itself; clients may try again in a second."""
+    return Problem(status, detail, "try again in a moment", {"Retry-After": "1"})
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Let ``app`` answer every error as a problem."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_fault)
+
+
+async def _on_problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # What was sent is not repeated: it may be long, and it is nobody's business but the sender's.
+    found = [f"{'.'.join(map(str, one['loc'][1:]))}: {_lower(one['msg'])}" for one in error.errors()]
+    return Problem(422, "; ".join(found), "see /openapi.json for what the query may hold").response()
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        detail = f"{request.method} is not what this path is for"
+        return Problem(405, detail, "see /openapi.json for what there is", error.headers).response()
+    if error.status_code == 404:
+        return Problem(404, "there is nothing at this path", "see /openapi.json for what there is").response()
+    return Problem(error.status_code, str(error.detail), "see /openapi.json", error.headers).response()
+
+
+async def _on_fault(_: Request, error: Exception) -> JSONResponse:
+    _log.error("a request failed: %s", type(error).__name__)
+    return Problem(500, "the server failed at this request", "tell whoever runs it; its log has the reason").response()

@@ -1,0 +1,82 @@
+"""Serving under load against the encoder alone, in one run. ``python tests/benchmarks/serving.py RUN [SECONDS]``.
+
+RUN is a trained run; a random decoder would not end its captions as a trained one does. The server is a process of its
+own, asked over loopback by this one, with photographs as they are on disk, one a request. One client at a time is
+never batched; 32 are.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from machine import Alone, pictures
+
+from captioner.checkpoint import load_checkpoint
+from captioner.loading import load_captioner
+
+CLIENTS = 32
+HEAD = b"POST /v1/captions HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+BEAM = ["sampling.method=beam", "sampling.beam_size=3"]
+
+
+def main() -> None:
+    """Print three rounds: one client, 32 clients, and the encoder alone before and after."""
+    run, seconds = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
+    files, kind = pictures(512)
+    bodies = [file.read_bytes() for file in files]
+    captioner = load_captioner([run], BEAM)
+    alone = Alone(load_checkpoint(run).model.encoder, files, captioner.compute)
+    print(f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam 3, {captioner.compute.precision}", flush=True)
+    command = [sys.executable, "-m", "captioner", "serve", "--model", str(run), "--port", "0"]
+    for value in BEAM:
+        command += ["--set", value]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        port = next(int(line.rpartition(":")[2]) for line in server.stderr if "ready: " in line)
+        asyncio.run(load(port, bodies, CLIENTS, 3))
+        for _ in range(3):
+            one = asyncio.run(load(port, bodies, 1, seconds / 2))
+            before = alone.rates()
+            many = asyncio.run(load(port, bodies, CLIENTS, seconds))
+            rates = before.mean(alone.rates())
+            rate = len(many) / seconds
+            print(
+                f"{CLIENTS} clients: {rates.compare(rate)}; {rate / (len(one) / (seconds / 2)):.1f} times one client "
+                f"({len(one) / (seconds / 2):.0f}); median {median(many) * 1e3:.0f} ms, "
+                f"p99 {sorted(many)[len(many) * 99 // 100] * 1e3:.0f} ms; one client {median(one) * 1e3:.0f} ms",
+                flush=True,
+            )
+    finally:
+        server.terminate()
+        server.wait()
+
+
+async def load(port: int, bodies: list[bytes], clients: int, seconds: float) -> list[float]:
+    """How long each request took, in seconds, of those that were answered in time; an error ends the benchmark."""
+    end = time.perf_counter() + seconds
+    taken: list[float] = []
+
+    async def client(number: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (start := time.perf_counter()) < end:
+            body = bodies[number % len(bodies)]
+            number += clients
+            writer.write(HEAD % len(body) + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200 "), answer
+            length = answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            await reader.readexactly(int(length))
+            if time.perf_counter() < end:
+                taken.append(time.perf_counter() - start)
+        writer.close()
+
+    await asyncio.gather(*map(client, range(clients)))
+    return taken
+
+
+if __name__ == "__main__":
+    main()

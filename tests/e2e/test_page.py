@@ -1,0 +1,189 @@
+"""The page in a real browser: dropped and pasted pictures get captions, words show where the model looked."""
+
+import base64
+import importlib
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from live_server import live
+
+from captioner.serving.limits import Access
+
+pytestmark = pytest.mark.slow
+
+EVENT = """([kind, name, data]) => {
+  const bytes = Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], name, { type: "image/png" }));
+  const event = kind === "drop"
+    ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
+    : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
+  document.getElementById("drop").dispatchEvent(event);
+}"""
+OVERLAY = """(canvas) => {
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  return [canvas.classList.contains("shown"), new Set(pixels).size];
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's chromium, by Playwright."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(tiny_run: Path) -> Iterator[str]:
+    with live(tiny_run) as client:
+        yield str(client.base_url)
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """The page, once it knows the model. Nothing may go wrong in it, and it may ask nobody else."""
+    context = browser.new_context(viewport={"width": 360, "height": 800})
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request", lambda asked: None if asked.url.startswith((address, "blob:", "data:")) else wrong.append(asked.url)
+    )
+    page.goto(address)
+    expect(page.locator("#model")).to_contain_text("mobilenet_v3_small, attention")
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def expect(locator: Any) -> Any:
+    return importlib.import_module("playwright.sync_api").expect(locator)
+
+
+def bring(page: Any, kind: str, photo: Path) -> None:
+    page.evaluate(EVENT, [kind, photo.name, base64.b64encode(photo.read_bytes()).decode()])
+
+
+def best(page: Any) -> Any:
+    return page.locator("article > .said > .sentence")
+
+
+@pytest.fixture
+def photos(shapes: Path) -> list[Path]:
+    return sorted((shapes / "images").iterdir())[:3]
+
+
+def test_pictures_that_are_dropped_pasted_and_chosen(page: Any, photos: list[Path]) -> None:
+    page.locator("#number").select_option("1")
+    bring(page, "drop", photos[0])
+    expect(best(page)).to_have_count(1)
+    text = best(page).inner_text()
+    expect(page.locator("#status")).to_have_text(f"{photos[0].name}: {text}")
+    expect(page.locator("meter")).to_have_count(1)
+    bring(page, "paste", photos[1])
+    expect(best(page)).to_have_count(2)
+    page.locator("#files").set_input_files([photos[2], photos[0]])
+    expect(best(page)).to_have_count(4)
+    expect(page.locator("article").last.locator("figcaption")).to_have_text(photos[0].name)
+
+
+def test_words_show_where_the_model_looked_to_mouse_and_keyboard(page: Any, photos: list[Path]) -> None:
+    page.locator("#method").select_option("sample")
+    bring(page, "drop", photos[0])
+    expect(page.locator(".alternative")).to_have_count(2)
+    canvas, words = page.locator("canvas"), best(page).locator("button")
+    assert canvas.evaluate(OVERLAY)[0] is False
+    words.first.hover()
+    shown, colours = canvas.evaluate(OVERLAY)
+    assert shown
+    assert colours > 10
+    expect(page.locator(".where")).to_contain_text(f"“{words.first.inner_text()}”: ")
+    page.mouse.move(0, 0)
+    assert canvas.evaluate(OVERLAY)[0] is False
+    words.first.focus()
+    page.keyboard.press("End")
+    expect(words.last).to_be_focused()
+    expect(page.locator(".where")).to_contain_text(f"“{words.last.inner_text()}”: ")
+    page.keyboard.press("Enter")
+    assert words.last.get_attribute("aria-pressed") == "true"
+    page.locator("#number").focus()
+    assert canvas.evaluate(OVERLAY)[0] is True  # Kept until it is pressed again.
+
+
+def test_history_stays_in_the_browser_and_can_be_cleared(page: Any, photos: list[Path]) -> None:
+    bring(page, "drop", photos[0])
+    expect(best(page)).to_have_count(1)
+    text = best(page).inner_text()
+    page.reload()
+    expect(page.locator("#earlier p")).to_have_text([text])
+    assert page.locator("#earlier img").evaluate("(image) => image.naturalWidth") == 144
+    page.locator("#clear").click()
+    expect(page.locator("#history")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#model")).to_contain_text("attention")
+    expect(page.locator("#history")).to_be_hidden()
+
+
+def test_a_picture_that_cannot_be_read_is_said_to_be_so(browser: Any, address: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    page = browser.new_page()
+    page.goto(address)
+    bring(page, "drop", broken)
+    expect(page.locator(".error")).to_have_text("No caption: not a picture in a format that Pillow reads.")
+    expect(page.locator("article button")).to_have_text("Try again")
+    page.close()
+
+
+def test_copying(page: Any, photos: list[Path]) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    bring(page, "drop", photos[0])
+    page.locator(".said > .measure button").click()
+    expect(page.locator("#status")).to_have_text(f"Copied: {best(page).inner_text()}")
+    assert page.evaluate("() => navigator.clipboard.readText()") == best(page).inner_text()
+
+
+def test_a_token_is_asked_for(browser: Any, tiny_run: Path) -> None:
+    with live(tiny_run, Access(token="s3cret")) as client:
+        page = browser.new_page()
+        page.goto(str(client.base_url))
+        for token in ("wrong", "s3cret"):
+            expect(page.locator("#locked")).to_be_visible()
+            page.locator("#token").fill(token)
+            page.keyboard.press("Enter")
+        expect(page.locator("#model")).to_contain_text("attention")
+        expect(page.locator("#locked")).to_be_hidden()
+        page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_bars_anyone(browser: Any, address: str, photos: list[Path], scheme: str, width: int) -> None:
+    """Axe finds no violation, and nothing is wider than the screen."""
+    axe = pytest.importorskip("axe_core_python.sync_playwright", reason="axe-core-python is not installed")
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.goto(address)
+    bring(page, "drop", photos[0])
+    expect(best(page)).to_have_count(1)
+    best(page).locator("button").first.hover()
+    found = axe.Axe().run(page)
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
+    assert len(found["passes"]) > 20
+    assert page.evaluate("() => document.documentElement.scrollWidth") == width
+    context.close()

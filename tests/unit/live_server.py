@@ -1,0 +1,51 @@
+"""A server in a thread of this process, on a free port of loopback, and a client of it."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import torch
+
+from captioner.serving.limits import Access, Limits
+from captioner.serving.metrics import Metrics
+from captioner.serving.server import Serving, build_server, listen
+from captioner.serving.service import ModelFiles
+
+LIMITS = Limits(body=200_000, pictures=3, pixels=10_000, per_client=2, seconds=20)
+NOBODY = Access()
+
+
+@contextlib.contextmanager
+def unready(run: Path, access: Access, limits: Limits, outcome: list[object]) -> Iterator[httpx.Client]:
+    """A server that may still be loading; ``outcome`` gets "ready", or the error. The threads of torch stay."""
+    threads = torch.get_num_threads()
+    files = ModelFiles((run,), ("training.precision=float32",))
+    metrics = Metrics.alone()
+    server = build_server(Serving(files, limits, access), metrics, lambda: outcome.append("ready"), outcome.append)
+    listener = listen("127.0.0.1", 0)
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        with httpx.Client(base_url=address, timeout=60) as client:
+            while not server.started:
+                time.sleep(0.01)
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def live(run: Path, access: Access = NOBODY, limits: Limits = LIMITS) -> Iterator[httpx.Client]:
+    """A server whose model is loaded."""
+    outcome: list[object] = []
+    with unready(run, access, limits, outcome) as client:
+        while not outcome:
+            time.sleep(0.01)
+        assert outcome == ["ready"]
+        yield client
