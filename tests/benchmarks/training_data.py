@@ -27,7 +27,7 @@ from captioner.training.objectives import CrossEntropy
 from captioner.training.optimisation import Optimisation
 
 WORDS = 10_000
-BATCHES = 40
+BATCHES = 30
 CASES = {"small, 49 x 64": (49, 64, 128), "as for Flickr8k, 49 x 1280": (49, 1280, 512)}
 """Positions, feature size, and size of the decoder's state."""
 
