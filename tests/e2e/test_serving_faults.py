@@ -209,7 +209,9 @@ def test_slow_senders_are_let_go(server: Served) -> None:
                     try:
                         connection.sendall(sign)
                         connection.settimeout(0.25)
-                        if (name == "header" and connection.recv(100) == b"") or (name == "body" and connection.recv(100).startswith(b"HTTP/1.1 408 ")):
+                        if (name == "header" and connection.recv(100) == b"") or (
+                            name == "body" and connection.recv(100).startswith(b"HTTP/1.1 408 ")
+                        ):
                             ended[name] = time.monotonic() - start
                     except TimeoutError:
                         pass
