@@ -24,16 +24,23 @@ def overlay(picture: Tensor, weights: Tensor) -> Image.Image:
     return Image.composite(image, grey, mask.resize(image.size, Image.Resampling.BICUBIC))
 
 
-def strip(picture: Tensor, words: Sequence[str], maps: Tensor, side: int = 160) -> Image.Image:
-    """The picture, then an ``overlay`` for each of T ``words``, in tiles of ``side`` pixels with the word below.
+def overlays(picture: Tensor, maps: Tensor) -> list[Image.Image]:
+    """An ``overlay`` for each of T words.
 
     ``picture`` (3, H, W), uint8, is what the encoder sees; ``maps`` (T, rows, columns) are ``Captioner.attention``'s.
     Each word's colours run from its least weight to its greatest: attention is often spread so evenly that one scale
-    for all words would show next to nothing. So tiles tell where a word looks most, not how much more.
+    for all words would show next to nothing. So overlays tell where a word looks most, not how much more.
     """
     least, greatest = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
-    scaled = (maps - least) / (greatest - least).clamp(min=1e-9)
-    tiles = [_to_image(picture), *(overlay(picture, each) for each in scaled)]
+    return [overlay(picture, each) for each in (maps - least) / (greatest - least).clamp(min=1e-9)]
+
+
+def strip(picture: Tensor, words: Sequence[str], maps: Tensor, side: int = 160) -> Image.Image:
+    """The picture, then an ``overlay`` for each of T ``words``, in tiles of ``side`` pixels with the word below.
+
+    ``picture`` and ``maps`` are those of ``overlays``.
+    """
+    tiles = [_to_image(picture), *overlays(picture, maps)]
     label = round(_LABEL * side)
     size = (side * min(COLUMNS, len(tiles)), (side + label) * -(-len(tiles) // COLUMNS))
     result = Image.new("RGB", size)

@@ -34,7 +34,8 @@ class Batch:
     active: tuple[int, ...]
     """Rows computed at each of the T steps; their sum is M."""
     words: int
-    """Words to predict, ends included: the targets that are not padding."""
+    """Words to predict, ends included: the targets that are not padding. 0 in a batch that counts for nothing, which
+    keeps a process busy for which others have left none."""
     numbers: tuple[int, ...] = ()
     """The images' places in their data set, where these matter."""
     weights: Tensor | None = None
@@ -55,6 +56,23 @@ class Batch:
         tensors = {name: getattr(self, name) for name in _TENSORS}
         moved = {name: part.to(device, non_blocking=True) for name, part in tensors.items() if part is not None}
         return replace(self, **moved)
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """Images ``start`` to ``stop``, the latter left out, with their captions; for a batch on the CPU."""
+        kept = (self.image_of >= start) & (self.image_of < stop)
+        packed = kept[self.rows]
+        counts = (int(kept[:count].sum()) for count in self.active)
+        targets = self.targets[packed]
+        return Batch(
+            images=self.images[start:stop],
+            image_of=self.image_of[kept] - start,
+            inputs=self.inputs[packed],
+            targets=targets,
+            active=tuple(count for count in counts if count),
+            words=int((targets != PAD).sum()),
+            numbers=self.numbers[start:stop],
+            weights=None if self.weights is None else self.weights[packed],
+        )
 
 
 ROUND = 16

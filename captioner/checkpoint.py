@@ -4,12 +4,10 @@
 from then on the new one. Weights have their hash in their name, so that old and new never share a file.
 """
 
-import hashlib
 import io
-import json
 import pickle
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,15 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from captioner.checkpoint_index import INDEX, VERSION, damaged, read_index
+from captioner.calibration import Calibration
+from captioner.checkpoint_index import calibration_in, damaged, read_config, read_index, read_part
 from captioner.config import Config
 from captioner.errors import CheckpointError, UsageError
-from captioner.files import atomic_write, write_text
 from captioner.model.build import CaptionModel, build_decoder
 from captioner.model.encoder import Encoder
+from captioner.snapshot import Snapshot
 from captioner.transform import ImageTransform
 from captioner.vocab import Vocabulary
 
@@ -44,6 +42,11 @@ class Checkpoint:
     """``checkpoint.json`` as it is."""
     folder: Path
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """What makes confidence of its captions' log-probabilities; None where it was written without."""
+        return calibration_in(self.index, self.folder)
+
 
 def save_checkpoint(
     folder: Path,
@@ -59,28 +62,7 @@ def save_checkpoint(
     torchvision's own weights are only named, with their hash, unless they were trained on or ``encoder.keep`` asks
     for them. ``training`` is what resuming needs beside the weights. Raises ``StorageError``.
     """
-    encoder = model.encoder
-    named_only = config.encoder.weights == "default" and encoder.frozen and not config.encoder.keep
-    files = {"decoder": _write(folder, "decoder.safetensors", lambda: _tensor_bytes(model.decoder.state_dict()))}
-    if not named_only:
-        files["encoder"] = _write(folder, "encoder.safetensors", lambda: _tensor_bytes(encoder.state_dict()))
-    if training is not None:
-        files["training"] = _write(folder, "training.pt", lambda: _pickle_bytes(training))
-    files["vocabulary"] = _write(folder, "vocabulary.json", lambda: vocabulary.to_json().encode())
-    index = {
-        "format": "captioner checkpoint",
-        "version": VERSION,
-        "files": files,
-        "vocabulary": {"size": len(vocabulary), "fingerprint": vocabulary.fingerprint},
-        "features": dict(zip(("positions", "size"), encoder.feature_shape(), strict=True)),
-        "encoder": {"weights_hash": encoder.weights_hash(), "transform": encoder.transform.to_json()},
-        "config": config.model_dump(),
-        "provenance": provenance,
-    }
-    write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
-    for old in folder.glob("*-????????????????.*"):
-        if old.name not in files.values():
-            old.unlink(missing_ok=True)
+    Snapshot.take(model, vocabulary, config, provenance, training).write(folder)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -91,8 +73,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     folder, index = read_index(path)
     vocabulary = _load_vocabulary(folder, index)
+    config = read_config(folder, index)
     try:
-        config = Config.model_validate(index["config"])
         transform = ImageTransform.from_json(index["encoder"]["transform"])
         feature_size, weights_hash = index["features"]["size"], index["encoder"]["weights_hash"]
     except (ValueError, KeyError, TypeError):
@@ -106,6 +88,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         grid=settings.grid,
         fine_tune=settings.fine_tune,
         image_size=settings.image_size,
+        last_stage=settings.last_stage,
         pretrained=settings.weights != "none",
     )
     if stored:
@@ -126,7 +109,7 @@ def load_training_state(folder: Path) -> dict[str, Any]:
     folder, index = read_index(folder)
     if "training" not in index["files"]:
         raise CheckpointError(f"{folder} holds no training state", "resume from a run's directory, which has 'last'")
-    data = _read_file(folder, index, "training")
+    data = read_part(folder, index, "training")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of foreign pickles before it refuses them.
@@ -155,44 +138,12 @@ def _load_vocabulary(folder: Path, index: dict[str, Any]) -> Vocabulary:
             f"{folder} lacks its vocabulary ({name})",
             "copy the whole directory: the weights mean nothing without the words they belong to",
         )
-    return Vocabulary.from_json(_read_file(folder, index, "vocabulary").decode(errors="replace"))
-
-
-def _write(folder: Path, name: str, make: Callable[[], bytes]) -> str:
-    """Write a file under a name that holds its hash; returns the name."""
-    data = make()
-    stem, suffix = name.split(".")
-    path = folder / f"{stem}-{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
-    if not path.exists():
-        with atomic_write(path) as file:
-            file.write(data)
-    return path.name
-
-
-def _tensor_bytes(state: dict[str, Tensor]) -> bytes:
-    return bytes(save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}))
-
-
-def _pickle_bytes(state: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def _read_file(folder: Path, index: dict[str, Any], part: str) -> bytes:
-    name: str = index["files"].get(part, f"its {part}")
-    try:
-        data = (folder / name).read_bytes()
-    except OSError:
-        raise CheckpointError(f"{folder} lacks {name}", "copy the whole directory, or use another checkpoint") from None
-    if hashlib.sha256(data).hexdigest()[:16] != Path(name).stem.rpartition("-")[2]:
-        raise CheckpointError(f"{folder / name} is damaged", "copy it again, or use another checkpoint")
-    return data
+    return Vocabulary.from_json(read_part(folder, index, "vocabulary").decode(errors="replace"))
 
 
 def _read_tensors(folder: Path, index: dict[str, Any], part: str) -> dict[str, Tensor]:
     try:
-        tensors: dict[str, Tensor] = load_tensors(_read_file(folder, index, part))
+        tensors: dict[str, Tensor] = load_tensors(read_part(folder, index, part))
     except SafetensorError:
         raise CheckpointError(f"{folder / index['files'][part]} is damaged", "use another checkpoint") from None
     return tensors

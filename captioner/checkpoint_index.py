@@ -1,10 +1,14 @@
 """Finding a checkpoint and reading what it says of itself, without torch."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+from captioner.calibration import Calibration
+from captioner.config import Config
 from captioner.errors import CheckpointError
+from captioner.registry import DECODERS
 
 VERSION = 1
 INDEX = "checkpoint.json"
@@ -42,7 +46,47 @@ def read_index(path: Path) -> tuple[Path, dict[str, Any]]:
     return folder, index
 
 
+def fingerprint(path: Path) -> str:
+    """SHA-256 of ``checkpoint.json``, which holds the hashes of weights and vocabulary. Raises ``CheckpointError``."""
+    return hashlib.sha256((find_checkpoint(path) / INDEX).read_bytes()).hexdigest()
+
+
 _PARTS = ("files", "vocabulary", "features", "encoder", "config", "provenance")
+
+
+def read_part(folder: Path, index: dict[str, Any], part: str) -> bytes:
+    """A file that ``read_index`` gives, whole. Raises ``CheckpointError`` unless its content is what was written."""
+    name: str = index["files"].get(part, f"its {part}")
+    try:
+        data = (folder / name).read_bytes()
+    except OSError:
+        raise CheckpointError(f"{folder} lacks {name}", "copy the whole directory, or use another checkpoint") from None
+    if hashlib.sha256(data).hexdigest()[:16] != Path(name).stem.rpartition("-")[2]:
+        raise CheckpointError(f"{folder / name} is damaged", "copy it again, or use another checkpoint")
+    return data
+
+
+def read_config(folder: Path, index: dict[str, Any]) -> Config:
+    """The settings that the model was trained with. Raises ``CheckpointError``."""
+    try:
+        return Config.model_validate(index["config"])
+    except ValueError:
+        kind = index["config"].get("decoder", {}).get("type")
+        if isinstance(kind, str) and kind not in DECODERS:
+            raise CheckpointError(
+                f"{folder} has a decoder of type '{kind}', which is not known here",
+                "register it first, as the program that trained it did (docs/contributing.md)",
+            ) from None
+        raise damaged(folder) from None
+
+
+def calibration_in(index: dict[str, Any], folder: Path) -> Calibration | None:
+    """The calibration in ``index``, of ``folder``; None where there is none. Raises ``CheckpointError``."""
+    values = index["provenance"].get("calibration")
+    try:
+        return None if values is None else Calibration.from_json(values)
+    except (TypeError, KeyError):
+        raise damaged(folder) from None
 
 
 def damaged(folder: Path) -> CheckpointError:

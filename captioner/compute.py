@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 import torch
 
+from captioner import processes
 from captioner.errors import UsageError
 from captioner.memory import keep_freed_memory
 from captioner.parallel import in_order
@@ -40,7 +41,8 @@ class Compute:
             raise UsageError("there is no GPU that torch can use", "set the device to cpu or auto")
         chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
         if precision == "auto":
-            return cls(chosen, torch.bfloat16 if _gains_by_bfloat16(chosen) else torch.float32)
+            gains = processes.of_first(_gains_by_bfloat16(chosen))  # Measured by each, it might differ.
+            return cls(chosen, torch.bfloat16 if gains else torch.float32)
         return cls(chosen, torch.float32 if precision == "float32" else torch.bfloat16)
 
     @property
@@ -65,6 +67,13 @@ class Compute:
             yield from in_order(work, items, workers=self.workers, initializer=share)
         finally:
             torch.set_num_threads(threads)  # What a worker sets, new threads would inherit.
+
+    def shared_in_order(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """As ``in_order``, but the job's processes share the items; all have all results, which are pickled."""
+        if processes.count() == 1:
+            return self.in_order(work, items)
+        own = list(self.in_order(work, processes.share(list(items))))
+        return processes.merge(processes.gather(own))
 
     def autocast(self) -> AbstractContextManager[None]:
         """Matrix products in ``dtype`` while weights stay in float32."""

@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from captioner.registry import DECODERS, FORMATS, one_of
+
 VERSION: Final = 1
 """Version of the configuration's meaning. A file of another version is refused, never guessed at."""
 
@@ -24,7 +26,7 @@ class Section(BaseModel):
 class DatasetConfig(Section):
     """Which pictures and captions."""
 
-    format: Literal["coco", "csv", "flickr", "folder", "jsonl", "karpathy", "shapes"]
+    format: Annotated[str, one_of(FORMATS)]
     """How captions are stored, as docs/data-formats.md shows; `shapes` is the built-in set, which needs no files."""
     root: str
     """Folder of the data set. For `shapes` it is generated there when it is missing."""
@@ -66,6 +68,9 @@ class EncoderConfig(Section):
     """Any classification model of torchvision, by its name there."""
     weights: str = "default"
     """`default` (torchvision's), `none` (random, to train from scratch), or the path of a state dict."""
+    last_stage: str | None = None
+    """The stage of the backbone that gives the features, such as a ResNet's `layer3`; by default its last one.
+    Earlier ones have a finer grid (K. Xu et al., arXiv 1502.03044, section 3.1.1), and are cheaper."""
     fine_tune: bool | str = False
     """`false`: features are computed once. `true`: all is trained. A stage's name: from that stage on."""
     keep: bool = False
@@ -88,7 +93,7 @@ class FeaturesConfig(Section):
 class DecoderConfig(Section):
     """The network that turns features into words."""
 
-    type: Literal["lstm", "attention", "transformer"] = "attention"
+    type: Annotated[str, one_of(DECODERS)] = "attention"
     """`lstm`: Show and Tell. `attention`: Show, Attend and Tell. `transformer`: attention alone."""
     conditioning: Literal["first", "initial", "every"] = "first"
     """How the picture enters an `lstm`: as first token, as initial state, or beside the word at every step."""
@@ -183,6 +188,8 @@ class TrainingConfig(Section):
     """Validate and keep an exponential moving average of the weights that forgets 1 - this at a step; 0: none."""
     patience: Positive = 5
     """Stop after this many epochs without a better validation CIDEr."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """A checkpoint is written whenever so long has passed since the last one, and after each epoch."""
 
 
 class SelfCriticalConfig(Section):

@@ -5,7 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from captioner.checkpoint_index import damaged, read_index
+from captioner.calibration import Calibration
+from captioner.checkpoint_index import calibration_in, damaged, read_index
 from captioner.errors import CheckpointError
 
 Section = dict[str, Any]
@@ -45,6 +46,7 @@ def _sections(folder: Path, index: dict[str, Any]) -> dict[str, Section]:
         },
         "vocabulary": {"words": f"{index['vocabulary']['size']:,}", "fingerprint": index["vocabulary"]["fingerprint"]},
         "sampling": config["sampling"],
+        "confidence": _confidence(calibration_in(index, folder)),
         "training": {
             "data": _dataset(provenance),
             "epoch": provenance["log_row"].get("epoch", 0),
@@ -67,6 +69,21 @@ def _dataset(provenance: dict[str, Any]) -> str:
 
 def _validation(provenance: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in provenance["log_row"].items() if name.startswith("val_")}
+
+
+def _confidence(calibration: Calibration | None) -> Section:
+    if calibration is None:
+        return {"means": "geometric mean of the words' probabilities: it ranks captions, and is not calibrated"}
+    rows = {
+        f"bin {number}": f"says {each.confidence:.0%}; of {each.captions:,} captions {each.accuracy:.0%} are right"
+        for number, each in enumerate(calibration.bins, 1)
+    }
+    return {
+        "means": f"probability that a caption's CIDEr is {calibration.right_from} or more, as in the validation split",
+        "method": "Platt scaling of the mean log-probability of its words",
+        "error": f"{calibration.error:.3f} (expected calibration error, cross-validated)",
+        **rows,
+    }
 
 
 def _parameters(path: Path) -> int:

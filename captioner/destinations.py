@@ -2,7 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from enum import Enum
 from itertools import groupby
 from pathlib import Path
@@ -12,10 +14,12 @@ from captioner.errors import UsageError
 from captioner.events import Listener, Note, Warned
 from captioner.files import atomic_write, storage_error
 from captioner.inputs import refuse_clashes
+from captioner.review import Review, review_path, warn_of_held
 from captioner.rows import Form, form_of, write_rows
 
 if TYPE_CHECKING:
-    from captioner.folder import FolderJob, Wording
+    from captioner.folder import FolderJob, Row, Watcher, Wording
+    from captioner.manifest import Manifest
     from captioner.predictor import Captioner
 
 
@@ -28,16 +32,40 @@ class Existing(str, Enum):
     prepend = "prepend"
 
 
+@dataclass(frozen=True)
+class Order:
+    """What is asked for, wherever it goes."""
+
+    captioner: "Captioner"
+    wording: "Wording"
+    number: int
+    """Captions of a picture, at most."""
+    least: float
+    """Confidence from which captions pass; the others are for review."""
+    listener: Listener
+    watch: "Watcher | None" = None
+
+    @contextmanager
+    def job(self, files: Sequence[str], manifest: Path | None) -> Iterator["FolderJob | None"]:
+        """The work, over the manifest at a path or a temporary one; None where another process writes its rows."""
+        from captioner.folder import FolderJob
+        from captioner.sharing import shared_job
+
+        def make(known: "Manifest") -> FolderJob:
+            return FolderJob(self.captioner, files, self.listener, known, self.wording, self.number, self.watch)
+
+        with shared_job(make, manifest) as job:
+            yield job
+
+
 class Destination(Protocol):
     """What ``captioner caption`` writes to."""
 
     def check(self, files: Sequence[str]) -> None:
         """Raise ``UsageError`` if two of ``files`` would share a place."""
 
-    def write(
-        self, captioner: "Captioner", files: Sequence[str], wording: "Wording", number: int, listener: Listener
-    ) -> int:
-        """Write at most ``number`` captions of each of ``files``, tell what was done, and return how many failed."""
+    def write(self, files: Sequence[str], order: Order) -> int:
+        """Write the captions of ``files`` that ``order`` asks for, tell what was done, and return how many failed."""
 
 
 def choose_destination(
@@ -74,21 +102,30 @@ class RowsFile:
             remedy = "caption them into files of their own, or rename one"
             refuse_clashes(files, image_id, "{} would both be image {}", remedy)
 
-    def write(
-        self, captioner: "Captioner", files: Sequence[str], wording: "Wording", number: int, listener: Listener
-    ) -> int:
-        """Caption what the manifest lacks."""
-        from captioner.folder import FolderJob
-        from captioner.manifest import Manifest, manifest_path
+    def write(self, files: Sequence[str], order: Order) -> int:
+        """Caption what the manifest lacks; where less than certain captions are not wanted, a second file has those."""
+        from captioner.manifest import manifest_path
 
-        with Manifest(manifest_path(self._path)) as manifest:
-            job = FolderJob(captioner, files, listener, manifest, wording, number)
-            write_rows(self._path, self._rows(job, listener), self._form)
+        listener, review = order.listener, review_path(self._path)
+        with order.job(files, manifest_path(self._path)) as job, Review(order.least) as parted:
+            if job is None:
+                return 0
+            self._write(self._path, parted.passing(job.rows()), listener)
+            if order.least:
+                self._write(review, parted.held(), listener)
         listener(Note(f"captioned {job.captioned:,} of {len(files):,} pictures into {self._path}{_known(job)}"))
+        if parted.pictures:
+            listener(Note(f"{parted.pictures:,} below a confidence of {order.least:g} are for review in {review}"))
         return job.failed
 
-    def _rows(self, job: "FolderJob", listener: Listener) -> Iterator[dict[str, Any]]:
-        for row in job.rows():
+    def _write(self, path: Path, rows: Iterable["Row"], listener: Listener) -> None:
+        from captioner.folder import Row
+
+        columns = [each.name for each in fields(Row)]
+        write_rows(path, self._shaped(rows, listener), self._form, columns)
+
+    def _shaped(self, rows: Iterable["Row"], listener: Listener) -> Iterator[dict[str, Any]]:
+        for row in rows:
             if self._form is not Form.coco:
                 yield row.to_json()
             elif row.error:
@@ -124,25 +161,23 @@ class Sidecars:
         """Two pictures with one text are refused."""
         refuse_clashes(files, _beside, "{} would share {}", "rename one of them, or write to one file by --output")
 
-    def write(
-        self, captioner: "Captioner", files: Sequence[str], wording: "Wording", number: int, listener: Listener
-    ) -> int:
+    def write(self, files: Sequence[str], order: Order) -> int:
         """Caption every picture, or with ``skip`` those without a text; each text is written atomically."""
-        from captioner.folder import FolderJob
-        from captioner.manifest import Manifest
-
-        skip = self._existing is Existing.skip
+        listener, skip = order.listener, self._existing is Existing.skip
         todo = [file for file in files if not os.path.lexists(_beside(file))] if skip else files
-        with Manifest(None) as manifest:
-            job = FolderJob(captioner, todo, listener, manifest, wording, number)
-            for file, rows in groupby(job.rows(), lambda row: row.file):
+        with order.job(todo, None) as job, Review(order.least) as parted:
+            if job is None:
+                return 0
+            for file, rows in groupby(parted.passing(job.rows()), lambda row: row.file):
                 several = list(rows)
                 if several[0].error:
                     listener(Warned(f"{file}: {several[0].error}"))
                 else:
                     self._write(file, [row.caption.encode("utf-8", "backslashreplace") for row in several])
+            warn_of_held(parted, listener)
         skipped = f"; {len(files) - len(todo):,} had one already" if len(todo) < len(files) else ""
-        listener(Note(f"wrote texts beside {len(todo) - job.failed:,} of {len(files):,} pictures{skipped}"))
+        written = len(todo) - job.failed - parted.pictures
+        listener(Note(f"wrote texts beside {written:,} of {len(files):,} pictures{skipped}"))
         return job.failed
 
     def _write(self, file: str, captions: list[bytes]) -> None:

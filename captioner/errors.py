@@ -55,6 +55,10 @@ class StorageError(CaptionerError):
     """Writing failed: no space, or no permission. What stood there before still stands."""
 
 
+class TrainingError(CaptionerError):
+    """Training cannot go on: the loss is no number any more, or memory does not suffice. What was saved stands."""
+
+
 class JobError(CaptionerError):
     """Of several processes that work together, another one has died."""
 

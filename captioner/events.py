@@ -1,7 +1,8 @@
 """What the core tells while it works. It never prints: the command line, or a program, decides what to show."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,8 @@ class Progress:
     total: int
     unit: str
     detail: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+    """Figures by name, for programs and curves; while training: epoch, epochs, step, loss and the rates."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,24 @@ class EpochDone:
 
 Event = Progress | Note | Warned | EpochDone
 Listener = Callable[[Event], None]
+
+
+_NAMES: Final = {Progress: "progress", Note: "note", Warned: "warning", EpochDone: "epoch"}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """An event's name and its fields, as ``captioner train --json`` prints them."""
+    return {"event": _NAMES[type(event)], **asdict(event)}
+
+
+def to_all(*listeners: Listener) -> Listener:
+    """One listener that passes every event on to all of these, in their order."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
 
 
 def ignore(_: Event) -> None:

@@ -1,6 +1,8 @@
 """A config's parts, each made once when it is first asked for: data set, vocabulary, encoder, pictures, model."""
 
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -8,8 +10,10 @@ from typing import Any
 
 import torch
 
-from captioner import __version__
+from captioner import __version__, processes
+from captioner.changes import MAY_BEGIN_OTHERWISE, changed_settings, check_same
 from captioner.checkpoint import Checkpoint, fill, load_checkpoint
+from captioner.checkpoint_index import INDEX
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.configfile import dump_config
@@ -22,8 +26,9 @@ from captioner.data.pictures import PictureFiles, Pictures, StoredPictures
 from captioner.data.word_vectors import load_word_vectors
 from captioner.errors import DatasetError, UsageError
 from captioner.evaluation.evaluator import Validation
+from captioner.evaluation.twins import twins_in_training
 from captioner.events import Listener, Note, Warned
-from captioner.files import write_text
+from captioner.files import remove_parts, write_text
 from captioner.model.build import CaptionModel, build_decoder, build_encoder
 from captioner.model.encoder import Encoder
 from captioner.preprocess import fill_store, open_store
@@ -49,7 +54,8 @@ class Experiment:
     @cached_property
     def dataset(self) -> Dataset:
         """Raises ``DatasetError`` unless every caption has its picture, or missing ones are allowed."""
-        dataset = load_dataset(self.config.dataset)
+        with processes.first_before_others():  # It may be generated.
+            dataset = load_dataset(self.config.dataset)
         for note in dataset.notes():
             self.listener(Warned(note))
         return dataset
@@ -58,7 +64,10 @@ class Experiment:
     def training_captions(self) -> dict[int | str, list[list[str]]]:
         """The words of each training picture's captions, by its id. Raises ``DatasetError`` for one without words."""
         records = self.dataset.split("train")
-        captions = {record.image_id: [tokenize(text) for text in record.captions] for record in records}
+        # Interned, a word takes its memory once, and not each of the millions of times that it occurs.
+        captions = {
+            record.image_id: [list(map(sys.intern, tokenize(text))) for text in record.captions] for record in records
+        }
         wordless = [record.file.name for record in records if not all(captions[record.image_id])]
         if wordless:
             raise DatasetError(
@@ -74,7 +83,7 @@ class Experiment:
         if path is None:
             return None
         checkpoint = load_checkpoint(Path(path))
-        changed = _changed(checkpoint.config, self.config, ("encoder", "decoder"), _MAY_BEGIN_OTHERWISE)
+        changed = changed_settings(checkpoint.config, self.config, ("encoder", "decoder"), MAY_BEGIN_OTHERWISE)
         if changed:
             raise UsageError(f"{path} cannot be begun with: {'; '.join(changed)}", "set these as they were there")
         return checkpoint
@@ -102,7 +111,8 @@ class Experiment:
     def encoder(self) -> Encoder:
         """Seeded, so that a random one is the same every time."""
         torch.manual_seed(self.config.training.seed)
-        encoder = build_encoder(self.config.encoder)
+        with processes.first_before_others():  # Its weights may be downloaded.
+            encoder = build_encoder(self.config.encoder)
         if self.beginning is not None:
             fill(encoder, self.beginning.model.encoder.state_dict(), self.beginning.folder)
         return encoder
@@ -131,24 +141,44 @@ class Experiment:
         records, pictures = self.pictures(split)
         return Validation(records, pictures, f"{Path(self.dataset.name).name}, {records[0].split}")
 
+    def near_twins(self, records: Sequence[Record]) -> int | None:
+        """How many of ``records`` are nearly training pictures; ``None`` where they are training pictures themselves.
+
+        What was seen in the pictures is kept among the features.
+        """
+        if any(record.split == "train" for record in records):
+            return None
+        memory = Path(self.config.features.path or "features") / "pictures.json"
+        with processes.first_before_others():
+            twins = twins_in_training(records, self.dataset.split("train"), self.root, memory, self.listener)
+        if twins:
+            self.listener(
+                Warned(
+                    f"{counted(len(twins), 'picture')} of {len(records):,} nearly equal to one that was trained on "
+                    f"({named([record.file.name for record in twins])}): 'captioner lint' names the pairs"
+                )
+            )
+        return len(twins)
+
     def trainer(self, run: Path, resume: bool) -> Trainer:
         """A trainer for the folder ``run``, at the beginning or, to ``resume``, where the last run stopped.
 
         Raises ``UsageError`` when ``run`` already holds another run, or none to resume.
         """
         last = run / "last"
-        if resume and not last.is_dir():
-            raise UsageError(f"there is no run to resume in {run}", "leave out --resume to begin one")
-        if not resume and last.is_dir():
-            raise UsageError(f"{run} already holds a run", "go on with it by --resume, or choose another --run folder")
-        if resume:
+        if processes.is_first():
+            remove_parts(run)
+        if resume := self._is_to_resume(run, resume):
             checkpoint = load_checkpoint(last)
-            _check_same(checkpoint.config, self.config, run)
+            check_same(checkpoint.config, self.config, run)
+            # Measured anew, another precision might be the faster one, and training would end elsewhere.
+            self.compute = replace(self.compute, dtype=getattr(torch, checkpoint.provenance["precision"]))
             model, self.vocabulary, self.encoder = checkpoint.model, checkpoint.vocabulary, checkpoint.model.encoder
         else:
             model = self._new_model()
-            write_text(run / "vocabulary.json", self.vocabulary.to_json())
-            write_text(run / "config.yaml", dump_config(self.config))
+            if processes.is_first():
+                write_text(run / "vocabulary.json", self.vocabulary.to_json())
+                write_text(run / "config.yaml", dump_config(self.config))
         rules_of(self.vocabulary, self.config.sampling)  # Wrong ones are refused now, not after the first epoch.
         records, pictures = self.pictures("train")
         captions = [
@@ -172,6 +202,17 @@ class Experiment:
         if resume:
             trainer.resume()
         return trainer
+
+    def _is_to_resume(self, run: Path, wanted: bool) -> bool:
+        """What torchrun starts again goes on. A run that was killed before its first checkpoint begins anew."""
+        begun = (run / "last" / INDEX).is_file()
+        if wanted and not begun:
+            if not (run / "config.yaml").is_file():
+                raise UsageError(f"there is no run to resume in {run}", "leave out --resume to begin one")
+            self.listener(Note(f"the run in {run} has no checkpoint yet: beginning it anew"))
+        if begun and not wanted and not processes.restarts():
+            raise UsageError(f"{run} already holds a run", "go on with it by --resume, or choose another --run folder")
+        return begun
 
     def _new_model(self) -> CaptionModel:
         encoder = self.encoder
@@ -200,44 +241,3 @@ class Experiment:
             "torchvision": version("torchvision"),
             "dataset": {"name": self.dataset.name, "pictures": self.dataset.sizes()},
         }
-
-
-def _check_same(before: Config, now: Config, run: Path) -> None:
-    """Resuming with other settings would end nowhere; only where things lie may have changed."""
-    changed = _changed(before, now, tuple(name for name in Config.model_fields if name != "version"), _MAY_CHANGE)
-    if changed:
-        raise UsageError(
-            f"{run} was begun with other settings: {'; '.join(changed)}",
-            f"resume it with --config {run / 'config.yaml'}, or begin a new run",
-        )
-
-
-def _changed(before: Config, now: Config, sections: Sequence[str], allowed: Collection[tuple[str, str]]) -> list[str]:
-    return [
-        f"{section}.{key} was {value!r}, is {getattr(getattr(now, section), key)!r}"
-        for section in sections
-        for key, value in getattr(before, section).model_dump().items()
-        if value != getattr(getattr(now, section), key) and (section, key) not in allowed
-    ]
-
-
-_MAY_CHANGE = {
-    ("dataset", "root"),
-    ("dataset", "captions"),
-    ("dataset", "images"),
-    ("features", "path"),
-    ("encoder", "weights"),
-    ("decoder", "word_vectors"),
-    ("training", "device"),
-    ("training", "begin_with"),
-}
-
-_MAY_BEGIN_OTHERWISE = {
-    ("encoder", "weights"),
-    ("encoder", "fine_tune"),
-    ("encoder", "keep"),
-    ("decoder", "dropout"),
-    ("decoder", "tie_embeddings"),  # Weights that do not fit are refused anyway, and None may mean either.
-    ("decoder", "word_vectors"),
-    ("decoder", "tune_word_vectors"),
-}

@@ -41,6 +41,12 @@ def atomic_write(path: Path, *, part: Path | None = None) -> Iterator[IO[bytes]]
             Path(temporary).unlink(missing_ok=True)
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process was writing there; for folders that one process at a time writes to."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` atomically, as UTF-8. Raises ``StorageError``."""
     with atomic_write(path) as file:

@@ -17,15 +17,17 @@ Random draws differ by the pictures' content, so that neither groups nor other p
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
 
 from captioner.data.decoding import read_picture
 from captioner.errors import ImageError
-from captioner.events import Listener, Progress
+from captioner.evaluation.diversity import collapse
+from captioner.events import Listener, Progress, Warned
 from captioner.manifest import Manifest
 from captioner.parallel import chunked
 from captioner.predictor import DECODE_AT_ONCE, Caption, Captioner
@@ -34,6 +36,8 @@ from captioner.text import detokenize
 _GROUPS = 2
 """For each worker, of a short list: the shorter they are, the slower is the search, and the sooner all are busy."""
 _SMALLEST_GROUP = 16
+_WATCHED = 10_000
+"""Pictures whose captions are looked at together, so that memory stays flat."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,10 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""
         return asdict(self)
+
+
+Watcher = Callable[[str, Sequence[Caption]], None]
+"""What wants to see each picture's captions, best first, as they come, in the order of the files."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +106,9 @@ class FolderJob:
         manifest: Manifest,
         wording: Wording = Wording(),
         number: int = 1,
+        watch: Watcher | None = None,
     ) -> None:
-        """``number`` is how many captions a picture gets at most."""
+        """``number`` is how many captions a picture gets at most; ``watch`` sees them before they become rows."""
         self._captioner = captioner
         self._number = number
         self._fingerprint = f"{captioner.fingerprint} {number} ".encode()
@@ -107,36 +116,58 @@ class FolderJob:
         self._listener = listener
         self._manifest = manifest
         self._wording = wording
+        self._watch = watch
         self._chosen: set[bytes] = set()  # By groups that are not in the manifest yet.
         self._lock = threading.Lock()
+        self._watched: list[tuple[str, ...]] = []
         self.captioned = self.known = self.failed = 0
 
     def rows(self) -> Iterator[Row]:
         """For each file, in order, a row for each caption, best first.
 
-        One that cannot be read has one row, with an error instead of a caption. Raises ``UsageError`` where the
-        sampling method does not find so many captions.
+        One that cannot be read has one row, with an error instead of a caption. At the end the listener is warned if
+        captions of different pictures hardly differ. Raises ``UsageError`` where the sampling method does not find so
+        many captions.
         """
         done = 0
-        compute = self._captioner.compute
-        share = -(-len(self._files) // (_GROUPS * compute.workers))
-        groups = self._groups(min(DECODE_AT_ONCE, max(_SMALLEST_GROUP, share)))
-        for result in compute.in_order(self._caption_group, groups):
-            self._manifest.add((key, [_to_json(one) for one in several]) for key, several in result.new.items())
-            with self._lock:
-                self._chosen -= result.new.keys()
+        for result in self._results(self._groups()):
             self.captioned += len(result.new)
+            self._watched += [several[0].words for several in result.new.values()][: _WATCHED - len(self._watched)]
             self.failed += sum(isinstance(key, ImageError) for key in result.keys)
             self.known += sum(isinstance(key, bytes) for key in result.keys) - len(result.new)
             for key in result.keys:
                 yield from self._rows(self._files[done], key)
                 done += 1
                 self._listener(Progress("captioning", done, len(self._files), "pictures"))
+        if warning := collapse(self._watched):
+            self._listener(Warned(warning))
 
-    def _groups(self, size: int) -> Iterator[_Group]:
+    def share(self, rank: int, count: int) -> int:
+        """Only caption every ``count``-th group of files into the manifest, from number ``rank`` on.
+
+        Returns how many pictures that were.
+        """
+        done = captioned = 0
+        for result in self._results(self._groups(rank, count)):
+            done += len(result.keys)
+            captioned += len(result.new)
+            total = max(done, len(self._files) // count)
+            self._listener(Progress(f"captioning, process {rank + 1} of {count}", done, total, "pictures"))
+        return captioned
+
+    def _results(self, groups: Iterator[_Group]) -> Iterator[_Result]:
+        for result in self._captioner.compute.in_order(self._caption_group, groups):
+            self._manifest.add((key, [_to_json(one) for one in several]) for key, several in result.new.items())
+            with self._lock:
+                self._chosen -= result.new.keys()
+            yield result
+
+    def _groups(self, rank: int = 0, count: int = 1) -> Iterator[_Group]:
+        share = -(-len(self._files) // (_GROUPS * self._captioner.compute.workers * count))
+        size = min(DECODE_AT_ONCE, max(_SMALLEST_GROUP, share))
         turn = threading.Event()
         turn.set()
-        for files in chunked(self._files, size):
+        for files in islice(chunked(self._files, size), rank, None, count):
             chosen = threading.Event()
             yield _Group(files, turn, chosen)
             turn = chosen
@@ -182,7 +213,13 @@ class FolderJob:
         if isinstance(key, ImageError):
             yield Row(file, error=key.problem)
             return
-        for caption in map(_from_json, self._manifest.get(key)):
+        captions = [
+            Caption(tuple(words.split()), log_prob, finished, self._captioner.calibration)
+            for words, log_prob, finished in self._manifest.get(key)
+        ]
+        if self._watch is not None:
+            self._watch(file, captions)
+        for caption in captions:
             text = self._wording.of(caption.words)
             yield Row(file, text, round(caption.log_prob, 4), round(caption.confidence, 4))
 
@@ -194,8 +231,3 @@ def number_of(content: bytes) -> int:
 
 def _to_json(caption: Caption) -> list[Any]:
     return [" ".join(caption.words), caption.log_prob, caption.finished]
-
-
-def _from_json(values: list[Any]) -> Caption:
-    words, log_prob, finished = values
-    return Caption(tuple(words.split()), log_prob, finished)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captioner.checkpoint import load_checkpoint, load_checkpoints
+from captioner.checkpoint_index import find_checkpoint
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.configfile import dump_config, parse_config
@@ -13,10 +14,14 @@ from captioner.errors import DatasetError, UsageError
 from captioner.evaluation.contest import Contest
 from captioner.evaluation.evaluator import Evaluation
 from captioner.evaluation.references import References
+from captioner.evaluation.report import Origin
 from captioner.events import Listener
 from captioner.experiment import Experiment
 from captioner.model.ensemble import together
 from captioner.predictor import Captioner
+from captioner.training.log import read_log
+
+_SWAPS = 200
 
 
 def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Captioner:
@@ -28,7 +33,7 @@ def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Capt
     config = _replace(checkpoints[0].config, paths[0], overrides)
     compute = Compute.choose(config.training.device, config.training.precision)
     model = together([checkpoint.model for checkpoint in checkpoints])
-    return Captioner(model, checkpoints[0].vocabulary, config.sampling, compute)
+    return Captioner(model, checkpoints[0].vocabulary, config.sampling, compute, checkpoints[0].calibration)
 
 
 def evaluate_model(
@@ -67,6 +72,8 @@ def evaluate_beams(
     if checkpoints[0].provenance.get("dataset", {}).get("pictures") == first.dataset.sizes():
         known = first.training_captions.values()
         validation.training_captions = {tuple(words) for several in known for words in several}
+        validation.near_twins = first.near_twins(validation.records)
+    validation.calibration, validation.swaps = checkpoints[0].calibration, _SWAPS
     sampling = first.config.sampling
     samplings = [
         sampling.model_copy(update={"method": "greedy" if size == 1 else "beam", "beam_size": size})
@@ -74,6 +81,14 @@ def evaluate_beams(
     ] or [sampling]
     model = together([checkpoint.model for checkpoint in checkpoints])
     return validation.evaluate_samplings(model, checkpoints[0].vocabulary, samplings, first.compute, listener)
+
+
+def origin_of(paths: Sequence[Path], overrides: Sequence[str], title: str, command: str) -> Origin:
+    """What a report says of models, if any, beside their scores; the log is that of the first one's run."""
+    if not paths:
+        return Origin(title, command)
+    run = find_checkpoint(paths[0]).parent
+    return Origin(title, command, load_captioner(paths, overrides), paths, read_log(run))
 
 
 def compare_models(

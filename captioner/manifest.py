@@ -15,6 +15,7 @@ from typing import Any
 
 from captioner.errors import StorageError, UsageError
 from captioner.files import storage_error
+from captioner.parallel import chunked
 
 _VERSION = 1
 
@@ -83,6 +84,20 @@ class Manifest:
             self._database.execute("BEGIN")
             self._database.executemany("INSERT INTO entries VALUES (?, ?)", rows)
             self._database.execute("COMMIT")
+
+    def absorb(self, path: Path) -> None:
+        """Take in what another manifest has, and remove it. Raises as opening it does."""
+        with Manifest(path) as other:
+            for entries in chunked(other._unknown_to(self), 10_000):
+                self.add(entries)
+        for file in (path, path.with_name(path.name + "-journal")):
+            file.unlink(missing_ok=True)
+
+    def _unknown_to(self, other: "Manifest") -> Iterator[tuple[bytes, Any]]:
+        with self._lock, self._errors():
+            for key, value in self._database.execute("SELECT key, value FROM entries ORDER BY key"):
+                if key not in other:
+                    yield key, json.loads(value)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

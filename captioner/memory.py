@@ -1,7 +1,14 @@
-"""When the C library keeps freed memory, which makes large tensors on a CPU much cheaper, and when not."""
+"""Memory: when the C library keeps what is freed, which makes large tensors cheaper, and work that fits into it."""
 
 import ctypes
 import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from captioner.errors import CaptionerError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
@@ -25,6 +32,33 @@ def return_freed_memory() -> None:
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
+
+
+class Portions:
+    """How many items are worked on at once: as many as asked for, and fewer once memory did not suffice for those."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def work(self, work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:
+        """``work`` on all ``items``, a portion at a time, and a result for each; from any number of threads.
+
+        Raises ``CaptionerError`` when memory does not suffice for one item.
+        """
+        results: list[R] = []
+        while len(results) < len(items):
+            portion = items[len(results) : len(results) + self.size]
+            try:
+                results += work(portion)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                if len(portion) == 1:
+                    raise CaptionerError(
+                        "memory does not suffice for one picture", "close other programs, or use a smaller model"
+                    ) from error
+                self.size = min(self.size, len(portion) // 2)  # Another thread may have halved it by now.
+        return results
 
 
 def _glibc() -> ctypes.CDLL | None:

@@ -1,10 +1,7 @@
 """The sole inference path: pictures -> encoder -> features -> decoder and sampler -> vocabulary -> captions."""
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -14,47 +11,28 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.batch import pack_captions
+from captioner.calibration import Calibration, doubt
+from captioner.caption import Caption as Caption
 from captioner.checkpoint import load_checkpoints
 from captioner.compute import Compute, Device, Precision
 from captioner.config import SamplingConfig
 from captioner.constraints import rules_of
 from captioner.data.images import Source, stack_images, try_image
 from captioner.errors import ImageError, UsageError
+from captioner.fingerprint import fingerprint_of
+from captioner.memory import Portions
 from captioner.model.encoder import Encoder
 from captioner.model.ensemble import AnyModel, together
 from captioner.parallel import chunked
 from captioner.sampling import Hypothesis, StepDecoder, check_number, sample
-from captioner.text import detokenize
 from captioner.transform import ImageTransform
 from captioner.vocab import END, PAD, START, Vocabulary
 
 DECODE_AT_ONCE = 128
-"""Pictures that are searched at once: each step is a matrix product over all their beams."""
+"""Pictures that are searched at once, if memory suffices: each step is a matrix product over all their beams."""
 
 Picture = Source | str
 """A file's path, its bytes, a PIL image, a NumPy array (H, W, 3) or a tensor (3, H, W), both uint8 RGB."""
-
-
-@dataclass(frozen=True)
-class Caption:
-    """One caption of one picture."""
-
-    words: tuple[str, ...]
-    """Lower-case tokens without punctuation, as the model was trained on and as metrics count them."""
-    log_prob: float
-    """Natural logarithm of the caption's probability: the sum over its words and its end."""
-    finished: bool = True
-    """False if the search stopped it at the longest length."""
-
-    @property
-    def text(self) -> str:
-        """For people: ``A dog runs``. ``captioner.text.detokenize`` can also end it with a full stop."""
-        return detokenize(self.words)
-
-    @property
-    def confidence(self) -> float:
-        """Geometric mean of its words' probabilities, 0 to 1. A ranking, not yet a calibrated probability."""
-        return math.exp(self.log_prob / (len(self.words) + self.finished)) if self.words or self.finished else 0.0
 
 
 class Captioner:
@@ -65,8 +43,15 @@ class Captioner:
     'A dog runs through the grass'
     """
 
-    def __init__(self, model: AnyModel, vocabulary: Vocabulary, sampling: SamplingConfig, compute: Compute) -> None:
-        """Take a copy of ``model``, in the precision that ``compute`` chooses.
+    def __init__(
+        self,
+        model: AnyModel,
+        vocabulary: Vocabulary,
+        sampling: SamplingConfig,
+        compute: Compute,
+        calibration: Calibration | None = None,
+    ) -> None:
+        """Take a copy of ``model``, in the precision that ``compute`` chooses; ``calibration`` makes confidence of it.
 
         Raises ``ConfigError`` where ``sampling`` bans words that ``vocabulary`` does not have.
         """
@@ -75,6 +60,8 @@ class Captioner:
         self.vocabulary = vocabulary
         self.sampling = sampling
         self.compute = compute
+        self.calibration = calibration
+        self._encoded_at_once, self._searched_at_once = Portions(compute.pictures_at_once), Portions(DECODE_AT_ONCE)
 
     @classmethod
     def load(
@@ -94,7 +81,8 @@ class Captioner:
         checkpoints = load_checkpoints([Path(each) for each in (path, *others)])
         compute = Compute.choose(device, precision)
         model = together([checkpoint.model for checkpoint in checkpoints])
-        return cls(model, checkpoints[0].vocabulary, sampling or checkpoints[0].config.sampling, compute)
+        first = checkpoints[0]
+        return cls(model, first.vocabulary, sampling or first.config.sampling, compute, first.calibration)
 
     @property
     def encoder(self) -> Encoder:
@@ -104,29 +92,15 @@ class Captioner:
         """
         return self._model.encoders[0]
 
+    @property
+    def doubt(self) -> str:
+        """Why its captions' confidence is not the probability that it says, or nothing."""
+        return doubt(self.calibration, self.sampling.method, len(self._model.encoders))
+
     @cached_property
     def fingerprint(self) -> str:
         """Differs with whatever a caption depends on beside the picture: models, words, sampling, precision."""
-        simple = (str, int, float)
-        settings = {
-            "encoders": [[one.backbone, one.grid, one.transform.to_json()] for one in self._model.encoders],
-            "decoder": [
-                [
-                    name,
-                    type(part).__name__,
-                    {key: value for key, value in vars(part).items() if isinstance(value, simple)},
-                ]
-                for name, part in self._model.decoder.named_modules()
-            ],
-            "vocabulary": self.vocabulary.fingerprint,
-            "sampling": self.sampling.model_dump(),
-            "compute": [self.compute.device.type, self.compute.precision],
-        }
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for name, tensor in sorted(self._model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.float().contiguous().cpu().numpy().data)
-        return digest.hexdigest()[:16]
+        return fingerprint_of(self._model, self.vocabulary, self.sampling, self.compute)
 
     def caption(self, pictures: Sequence[Picture]) -> list[Caption]:
         """Caption pictures of any kind, in order. Raises ``ImageError`` at the first one that cannot be read."""
@@ -186,9 +160,10 @@ class Captioner:
 
         ``numbers`` are the pictures' own, by which random draws differ.
         """
-        parts = [zip(*part, strict=True) for part in chunked(images, self.compute.pictures_at_once)]
-        features = [self.encode(tuple(map(stack_images, part))) for part in parts]
-        return self.caption_features(torch.cat(features), numbers=numbers, captions=number) if features else []
+        features = self._encoded_at_once.work(
+            lambda part: self.encode(tuple(map(stack_images, zip(*part, strict=True)))).unbind(), images
+        )
+        return self.caption_features(torch.stack(features), numbers=numbers, captions=number) if features else []
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor | tuple[Tensor, ...]) -> Tensor:
@@ -213,8 +188,18 @@ class Captioner:
         encoded = self._model.features(features.to(self.compute.device))
         decoder: StepDecoder[Any] = self._model.decoder
         rules = rules_of(self.vocabulary, sampling) if sampling else self._rules
-        found = sample(decoder, encoded, rules, sampling or self.sampling, numbers=numbers, captions=captions)
+        numbers = range(len(encoded)) if numbers is None else numbers
+
+        def search(places: Sequence[int]) -> list[list[Hypothesis]]:
+            part, own = encoded[places[0] : places[-1] + 1], numbers[places[0] : places[-1] + 1]
+            return sample(decoder, part, rules, sampling or self.sampling, numbers=own, captions=captions)
+
+        found = self._searched_at_once.work(search, range(len(encoded)))
         return [[self._caption(hypothesis) for hypothesis in several] for several in found]
+
+    def _caption(self, hypothesis: Hypothesis) -> Caption:
+        words = tuple(self.vocabulary.decode(hypothesis.words))
+        return Caption(words, hypothesis.log_prob, hypothesis.finished, self.calibration)
 
     def attention(self, picture: Picture, words: Sequence[str]) -> Tensor:
         """Where the model looks for each of a caption's ``words``: (T, rows, columns), float32; a word's sum to 1.
@@ -234,8 +219,7 @@ class Captioner:
         """As ``attention``, for features as ``encode`` gives them and a caption, as words, of each picture."""
         encoded = self._model.features(features.to(self.compute.device))
         before = [torch.tensor([START, *self.vocabulary.encode(words[:-1])]) for words in captions]
-        inputs = pad_sequence(before, batch_first=True, padding_value=PAD)
-        weights = self._model.decoder.attention(encoded, inputs.to(encoded.device))
+        weights = self._model.decoder.attention(encoded, pad_sequence(before, batch_first=True).to(encoded.device))
         if weights is None:
             raise UsageError(
                 "this model's decoder has no attention: it does not look at parts of a picture",
@@ -255,7 +239,3 @@ class Captioner:
         batch = pack_captions(features, captions, start=START, end=END).to(self.compute.device)
         log_probs = self._model.target_log_probs(features, batch)
         return -float(log_probs[batch.targets != PAD].double().sum()), batch.words
-
-    def _caption(self, hypothesis: Hypothesis) -> Caption:
-        words = tuple(self.vocabulary.decode(hypothesis.words))
-        return Caption(words, hypothesis.log_prob, hypothesis.finished)

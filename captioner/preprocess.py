@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captioner import processes
 from captioner.compute import Compute
 from captioner.config import FeaturesConfig
 from captioner.data.features import Features, FeatureStore, Picture, StoreKey
@@ -20,8 +21,8 @@ from captioner.memory import return_freed_memory
 from captioner.model.encoder import Encoder
 from captioner.parallel import chunked
 
-_Computed = tuple[list[Picture], list[tuple[Path, ImageError]], Features]
-"""Of a batch: the pictures that could be read, those that could not, and the features of the former."""
+_Computed = tuple[list[Picture], list[tuple[Path, str]], Features]
+"""Of a batch: the pictures that could be read, those that could not and why, and the features of the former."""
 
 
 def store_key(encoder: Encoder, flip: bool) -> StoreKey:
@@ -62,7 +63,7 @@ def fill_store(
     listener: Listener,
     allow_unreadable: bool = False,
 ) -> int:
-    """Compute what the store lacks of ``files``; returns how many pictures that were.
+    """Compute what the store lacks of ``files``, together with other processes; returns how many this one computed.
 
     A second call finds everything there. Raises ``DatasetError`` naming pictures that cannot be read, after all the
     others are stored; with ``allow_unreadable`` it only warns of them.
@@ -73,12 +74,12 @@ def fill_store(
         listener(Note(f"features of all {len(files):,} pictures are in {store.folder}"))
         return 0
     listener(Note(f"computing features of {len(todo):,} of {len(files):,} pictures into {store.folder}"))
-    unreadable: list[tuple[Path, ImageError]] = []
+    unreadable: list[tuple[Path, str]] = []
     fast = encoder.for_inference(compute.device, compute.dtype)
 
     def compute_features(batch: Sequence[tuple[Path, Picture]]) -> _Computed:
         images = [(file, picture, try_image(file, encoder.transform)) for file, picture in batch]
-        failed = [(file, image) for file, _, image in images if isinstance(image, ImageError)]
+        failed = [(file, image.problem) for file, _, image in images if isinstance(image, ImageError)]
         read = [(picture, image) for _, picture, image in images if isinstance(image, Tensor)]
         if not read:
             return [], failed, np.empty((0, store.views, store.key.positions, store.key.size), np.float16)
@@ -87,7 +88,9 @@ def fill_store(
 
     names: list[Picture] = []
     parts: list[Features] = []
-    batches = chunked(todo, compute.pictures_at_once)
+    # Shared out in the groups of one process, whose features are then the same to the last bit.
+    batches = processes.share(list(chunked(todo, compute.pictures_at_once)))
+    own = sum(map(len, batches))
     done, start = 0, perf_counter()
     try:
         for readable, failed, features in compute.in_order(compute_features, batches):
@@ -95,8 +98,9 @@ def fill_store(
             unreadable += failed
             parts.append(features)
             done += len(readable)
-            rate = f"{done / (perf_counter() - start):.0f} pictures/s"
-            listener(Progress("features", done + len(unreadable), len(todo), "pictures", rate))
+            rate = f"{processes.count() * done / (perf_counter() - start):.0f} pictures/s"
+            seen = len(todo) * (done + len(unreadable)) // own  # As if the others were as far.
+            listener(Progress("features", seen, len(todo), "pictures", rate))
             if len(names) >= store.shard_size:
                 shard, names = names, []
                 store.append(shard, parts)
@@ -105,13 +109,15 @@ def fill_store(
         if names and len(names) == sum(map(len, parts)):  # The last shard; or Ctrl-C, after which less is to do.
             store.append(names, parts)
         return_freed_memory()
-    if unreadable:
-        _report(unreadable, allow_unreadable, listener)
+    found = {file: problem for several in processes.gather(unreadable) for file, problem in several}
+    store.open()
+    if found:
+        _report([(file, found[file]) for file in files if file in found], allow_unreadable, listener)
     return done
 
 
-def _report(unreadable: list[tuple[Path, ImageError]], allowed: bool, listener: Listener) -> None:
-    named = "; ".join(f"{file.name}: {error.problem}" for file, error in unreadable[:3])
+def _report(unreadable: list[tuple[Path, str]], allowed: bool, listener: Listener) -> None:
+    named = "; ".join(f"{file.name}: {reason}" for file, reason in unreadable[:3])
     more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
     problem = f"{len(unreadable)} pictures cannot be read ({named}{more})"
     if not allowed:

@@ -27,22 +27,27 @@ _store: Any = None  # The job's notice board, which outlives any of its processe
 
 def rank() -> int:
     """Which process this is, from 0."""
-    return _number("RANK", 0)
+    return _number("RANK", 0) if _store is not None else 0
 
 
 def count() -> int:
-    """Processes of the job."""
+    """Processes that work together: 1 outside of ``joined``, where nobody waits for others."""
+    return started() if _store is not None else 1
+
+
+def started() -> int:
+    """Processes that torchrun has started."""
     return _number("WORLD_SIZE", 1)
 
 
-def is_first() -> bool:
-    """Whether this is the process that writes and prints."""
-    return rank() == 0
-
-
 def restarts() -> int:
-    """How often torchrun has started this job again after one of its processes had died."""
+    """How often torchrun has started them again after one of them had died."""
     return _number("TORCHELASTIC_RESTART_COUNT", 0)
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and prints, joined or not."""
+    return _number("RANK", 0) == 0
 
 
 def _number(name: str, otherwise: int) -> int:
@@ -57,7 +62,7 @@ def joined() -> Iterator[None]:
     All must enter and leave. Raises ``JobError`` when another one has died, and ``UsageError`` for too few GPUs.
     """
     global _store
-    if count() == 1:
+    if started() == 1:
         yield
         return
     import torch
@@ -70,14 +75,14 @@ def joined() -> Iterator[None]:
         if here > gpus:
             raise UsageError(
                 f"{here} processes on a machine with {gpus} GPUs",
-                f"start one a GPU: torchrun --nproc-per-node {gpus} -m captioner ...",
+                f"start one a GPU: torchrun --nproc-per-node {gpus} -m -- captioner ...",
             )
         torch.cuda.set_device(_number("LOCAL_RANK", 0))
     with _ended_by_torchrun():
         try:
             _store, _, _ = next(rendezvous("env://"))
             backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
-            distributed.init_process_group(backend, store=_store, rank=rank(), world_size=count())
+            distributed.init_process_group(backend, store=_store, rank=rank(), world_size=started())
             yield
             barrier()  # Nobody leaves before the first process has written everything.
         except RuntimeError as error:
@@ -158,10 +163,10 @@ def merge(shares: Iterable[Iterable[T]]) -> Iterator[T]:
 @contextmanager
 def first_before_others() -> Iterator[None]:
     """What is inside is done by the first process and only then by the others, who find what it has made."""
-    if not is_first():
+    if rank():
         barrier()
     yield
-    if is_first():
+    if not rank():
         barrier()
 
 

@@ -7,8 +7,9 @@ the byte ff. JSON's readers turn that back; ``os.fsencode`` makes bytes of it ag
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,13 @@ def form_of(path: Path) -> Form:
     return Form(path.suffix[1:])
 
 
-def write_rows(path: Path, rows: Iterable[_Row], form: Form | None = None) -> None:
+def write_rows(path: Path, rows: Iterable[_Row], form: Form | None = None, columns: Sequence[str] = ()) -> None:
     """Write rows with the same keys, in the form of the suffix or another. Raises ``UsageError`` and ``StorageError``.
 
-    Until they are whole they are in ``captions.csv.part``.
+    Until they are whole they are in ``captions.csv.part``. ``columns`` are the keys, for a table without rows.
     """
-    texts = _WRITERS[form or form_of(path)](rows)
+    form = form or form_of(path)
+    texts = _csv(rows, columns) if form is Form.csv else _WRITERS[form](rows)
     with atomic_write(path, part=path.with_name(path.name + ".part")) as file:
         for text in texts:
             file.write(text.encode("utf-8", "backslashreplace"))
@@ -67,17 +69,20 @@ def _object(row: _Row) -> str:
     return text if text.isprintable() else json.dumps(row)
 
 
-def _csv(rows: Iterable[_Row]) -> Iterator[str]:
+def _csv(rows: Iterable[_Row], columns: Sequence[str]) -> Iterator[str]:
     buffer = io.StringIO()
     # Both signs of this line end are what every version of csv quotes in names; the file's own is the second alone.
     writer = csv.writer(buffer, lineterminator="\r\n")
-    for number, row in enumerate(rows):
-        for cells in (row, row.values()) if number == 0 else (row.values(),):
-            writer.writerow(cells)
-            yield buffer.getvalue()[:-2] + "\n"
-            buffer.seek(0)
-            buffer.truncate()
+    remaining = iter(rows)
+    first = next(remaining, None)
+    header: Iterable[Any] = columns or list(first or ())
+    table = chain([header] if header else [], (row.values() for row in chain([first] if first else [], remaining)))
+    for cells in table:
+        writer.writerow(cells)
+        yield buffer.getvalue()[:-2] + "\n"
+        buffer.seek(0)
+        buffer.truncate()
 
 
-_WRITERS = {Form.json: _json, Form.jsonl: _jsonl, Form.csv: _csv, Form.coco: _json}
+_WRITERS = {Form.json: _json, Form.jsonl: _jsonl, Form.coco: _json}
 _SUFFIXES = (".json", ".jsonl", ".csv")

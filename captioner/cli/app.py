@@ -9,8 +9,23 @@ from typing import Any
 import typer
 
 from captioner import __version__, processes
-from captioner.cli import caption, compare, download, evaluate, inspect, lint, preprocess, serve, train, vocab
+from captioner.cli import (
+    caption,
+    compare,
+    doctor,
+    download,
+    evaluate,
+    export,
+    inspect,
+    lint,
+    preprocess,
+    quickstart,
+    serve,
+    train,
+    vocab,
+)
 from captioner.cli.console import Console
+from captioner.cli.examples import epilog, split_docstring
 from captioner.errors import CaptionerError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -32,7 +47,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*words: Any, **options: Any) -> None:
-        if processes.count() > 1 and command not in _SHARED:
+        if processes.started() > 1 and command not in _SHARED:
             raise UsageError(f"captioner {command.__name__} is work for one process", "run it without torchrun")
         try:
             with processes.joined():
@@ -44,6 +59,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _command in (
+    quickstart.quickstart,
     download.download,
     lint.lint,
     vocab.vocab,
@@ -54,8 +70,11 @@ for _command in (
     caption.caption,
     serve.serve,
     inspect.inspect,
+    export.export,
+    doctor.doctor,
 ):
-    app.command()(_interruptible(_command))
+    _text, _examples = split_docstring(_command)
+    app.command(help=_text, epilog=epilog(_examples))(_interruptible(_command))
 
 
 def _show_version(wanted: bool) -> None:
@@ -81,7 +100,7 @@ def main() -> None:
     debug = "--debug" in words  # Taken out here, so that it may stand anywhere on the line.
     try:
         with processes.only_first_prints():
-            app([word for word in words if word != "--debug"])
+            app([word for word in words if word != "--debug"], prog_name=app.info.name)
     except CaptionerError as error:
         if debug:
             raise

@@ -1,13 +1,16 @@
 """``captioner caption``: pictures -> captions."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from captioner import processes
 from captioner.cli.console import Console
 from captioner.cli.options import Models, Overrides, Quiet
-from captioner.destinations import Existing, choose_destination
+from captioner.cli.screen import Screen
+from captioner.destinations import Existing, Order, choose_destination
 from captioner.inputs import expand_inputs
 from captioner.rows import Form
 
@@ -33,6 +36,12 @@ def caption(
     suffix: Annotated[str, typer.Option(help="Text after each caption.")] = "",
     full_stop: Annotated[bool, typer.Option("--full-stop", help="End each caption with a full stop.")] = False,
     num_captions: Annotated[int, typer.Option(min=1, metavar="N", help="Rows for each picture, best first.")] = 1,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, metavar="X", help="Put captions of less confidence on a list for review.")
+    ] = 0.0,
+    attention: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw where each word looks: a PNG a photo, and a page of all.")
+    ] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:
@@ -42,37 +51,29 @@ def caption(
 
     Example: captioner caption photos/*.jpg --model runs/flickr8k-attention --output captions.json
     """
-    destination = choose_destination(output, form, sidecar, existing, num_captions)
-    files = expand_inputs(inputs, recursive)
-    if destination is not None:
-        destination.check(files)
-    from captioner.folder import FolderJob, Wording
-    from captioner.loading import load_captioner
-    from captioner.manifest import Manifest
-    from captioner.sampling import check_number
-
-    wording = Wording(prefix, suffix, full_stop)
-    shown: list[list[str]] = []
     with Console(quiet) as console:
+        destination = choose_destination(output, form, sidecar, existing, num_captions) or Screen(console)
+        files = processes.of_first(expand_inputs(inputs, recursive) if processes.is_first() else [])
+        destination.check(files)
+        from captioner.folder import Wording
+        from captioner.loading import load_captioner
+        from captioner.sampling import check_number
+
         captioner = load_captioner(model, overrides)
         check_number(captioner.sampling, num_captions)
-        if destination is not None:
-            failed = destination.write(captioner, files, wording, num_captions, console.listen)
+        if min_confidence and captioner.doubt:
+            console.warn(captioner.doubt)
+        wording = Wording(prefix, suffix, full_stop)
+        order = Order(captioner, wording, num_captions, min_confidence, console.listen)
+        if attention is None:
+            failed = destination.write(files, order)
         else:
-            with Manifest(None) as manifest:
-                job = FolderJob(captioner, files, console.listen, manifest, wording, num_captions)
-                for row in job.rows():
-                    if console.is_terminal:
-                        shown.append([row.file, row.caption or f"error: {row.error}", _percent(row.confidence)])
-                    else:
-                        console.line([row.file, row.caption, *([row.error] if row.error else [])])
-                failed = job.failed
-    if shown:
-        console.table(["file", "caption", "confidence"], shown)
-    if failed:
-        console.warn(f"{failed:,} of {len(files):,} pictures could not be captioned")
-        raise typer.Exit(3)
+            from captioner.attention_gallery import AttentionGallery
 
-
-def _percent(confidence: float | None) -> str:
-    return "" if confidence is None else f"{confidence:.0%}"
+            gallery = AttentionGallery(captioner, attention, files, console.listen)
+            failed = destination.write(files, replace(order, watch=gallery.add))
+            gallery.finish()
+        failed = processes.of_first(failed)
+        if failed:
+            console.warn(f"{failed:,} of {len(files):,} pictures could not be captioned")
+            raise typer.Exit(3)

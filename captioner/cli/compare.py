@@ -30,9 +30,9 @@ def compare(
     """
     _check_inputs([a, b], references, images, gallery)
     if gallery is not None:
-        from captioner.evaluation.gallery import check_gallery
+        from captioner.evaluation.pages import check_pages
 
-        check_gallery()
+        check_pages("--gallery")
     from captioner.evaluation import tables
 
     with Console(quiet) as console:

@@ -1,6 +1,7 @@
 """Everything a person sees: progress, notes, tables and errors, for a terminal or for a pipe."""
 
 import json
+import shlex
 import sys
 import time
 import unicodedata
@@ -11,13 +12,12 @@ from typing import Any
 
 from rich import box
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
 from rich.table import Column, Table
 
+from captioner.cli.display import Display, amount
 from captioner.errors import CaptionerError
-from captioner.events import EpochDone, Event, Note, Progress, Warned
-from captioner.files import readable_size, write_text
+from captioner.events import EpochDone, Event, Note, Progress, Warned, to_json
+from captioner.files import write_text
 
 _PLAIN_SECONDS = 10.0  # Between two lines of progress where there is no terminal to redraw.
 
@@ -25,72 +25,70 @@ _PLAIN_SECONDS = 10.0  # Between two lines of progress where there is no termina
 class Console:
     """Results go to standard output, everything else to standard error, so that results can be piped."""
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, events: bool = False) -> None:
+        """``quiet`` shows warnings and errors only; ``events`` prints each event as a line of JSON, for programs."""
         self.quiet = quiet
+        self.events = events
         self._out = RichConsole(highlight=False, soft_wrap=True, emoji=False)
         self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-        self._progress: RichProgress | None = None
-        self._tasks: dict[str, TaskID] = {}
+        self._display: Display | None = None
         self._last_line: dict[str, float] = {}
 
     def __enter__(self) -> "Console":
-        if self._err.is_terminal and not self.quiet:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[amount]}"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[detail]}"),
-            )
-            self._progress = RichProgress(*columns, console=self._err, transient=True)
-            self._progress.start()
+        if self._err.is_terminal and not self.quiet and not self.events:
+            self._display = Display(self._err)
+            self._display.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._display is not None:
+            self._display.stop()
+            self._display = None
 
     def listen(self, event: Event) -> None:
         """Show what the core tells."""
-        if self.quiet and not isinstance(event, Warned):
+        if self.events:
+            sys.stdout.write(_json_line(to_json(event)))
+            sys.stdout.flush()
+        elif self.quiet and not isinstance(event, Warned):
             return
-        if isinstance(event, Progress):
+        elif isinstance(event, Progress):
             self._show_progress(event)
         elif isinstance(event, Note):
             self._line(event.text)
         elif isinstance(event, Warned):
             self._line(f"warning: {event.text}", style="yellow")
         elif isinstance(event, EpochDone):
-            self._line(_epoch_line(event.row), style="bold")
+            self._show_epoch(event)
 
     def _line(self, text: str, style: str | None = None) -> None:
         stamp = "" if self._err.is_terminal else time.strftime("%H:%M:%S ")
         self._err.print(stamp + _harmless(text), style=style, markup=False)
 
     def _show_progress(self, event: Progress) -> None:
-        if self._progress is not None:
-            if event.task not in self._tasks:
-                self._tasks[event.task] = self._progress.add_task(event.task, total=event.total, amount="", detail="")
-            task = self._tasks[event.task]
-            self._progress.update(
-                task, completed=event.done, total=event.total, amount=_amount(event), detail=event.detail
-            )
-            if event.done >= event.total:
-                self._progress.remove_task(self._tasks.pop(event.task))
+        if self._display is not None:
+            self._display.progress(event)
             return
         now = time.monotonic()
         first = self._last_line.setdefault(event.task, now)
         if event.done >= event.total or now - first >= _PLAIN_SECONDS:
             self._last_line[event.task] = now
             detail = f", {event.detail}" if event.detail else ""
-            self._line(f"{event.task}: {_amount(event)}{detail}")
+            self._line(f"{event.task}: {amount(event)}{detail}")
+
+    def _show_epoch(self, event: EpochDone) -> None:
+        if self._display is not None:
+            self._display.epoch(event.row)
+        else:
+            self._line(_epoch_line(event.row))
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """A table on a terminal; tab-separated lines without a header when piped."""
         texts = [[str(cell) for cell in row] for row in rows]
+        if self._display is not None:  # It redraws itself, also where a table is being written.
+            self._display.stop()
         if not self._out.is_terminal:
             for row in texts:
                 self.line(row)
@@ -133,6 +131,11 @@ class Console:
         """A line worth acting on."""
         self.listen(Warned(text))
 
+    def command(self, words: Sequence[str], purpose: str) -> None:
+        """A command that is about to run, as one would type it, under a comment that says what for."""
+        self._err.print(f"\n# {purpose}", style="dim", markup=False)
+        self._err.print(f"$ {shlex.join(words)}", style="bold", markup=False)
+
     def done(self, text: str) -> None:
         """The last line of a command: what was made, and where."""
         self.listen(Note(text))
@@ -152,10 +155,10 @@ def _harmless(text: str) -> str:
     )
 
 
-def _amount(event: Progress) -> str:
-    if event.unit == "bytes":
-        return f"{readable_size(event.done)} of {readable_size(event.total)}"
-    return f"{event.done:,} of {event.total:,} {event.unit}"
+def _json_line(value: dict[str, Any]) -> str:
+    """One line; what JSON cannot say, infinity and no number, is null."""
+    finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
+    return json.dumps(finite, ensure_ascii=False) + "\n"
 
 
 def _epoch_line(row: dict[str, Any]) -> str:

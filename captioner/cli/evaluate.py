@@ -1,13 +1,17 @@
 """``captioner evaluate``: scores a model on a split, or anybody's captions."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from captioner import processes
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, Models, Overrides, Quiet
+from captioner.cli.options import AsJson, Models, Overrides, Quiet, whole_numbers
 from captioner.errors import UsageError
+from captioner.rows import form_of, write_rows
 
 
 def evaluate(
@@ -17,6 +21,10 @@ def evaluate(
     references: Annotated[Path | None, typer.Option(help="COCO captions file to score --predictions against.")] = None,
     beam_sizes: Annotated[str, typer.Option(metavar="N,N", help="Table of these beam sizes; 1 is greedy.")] = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the scores as JSON.")] = None,
+    official: Annotated[
+        bool, typer.Option("--official", help="METEOR, SPICE and the official tokeniser, by pycocoevalcap and Java.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write all about it as one HTML page.")] = None,
     per_image: Annotated[Path | None, typer.Option(help="Write each image's scores as JSON lines.")] = None,
     allow_training_split: Annotated[
         bool, typer.Option("--allow-training-split", help="Score even the pictures that the model was trained on.")
@@ -31,30 +39,32 @@ def evaluate(
     captioner evaluate --predictions results.json --references captions_val2014.json
     """
     if bool(model) == bool(predictions) or (predictions is None) != (references is None):
-        raise UsageError(
-            "nothing to score, or too much",
-            "give either --model (and --split), or --predictions with --references",
-        )
-    sizes = _sizes(beam_sizes)
-    if sizes and (not model or per_image is not None):
-        raise UsageError("--beam-sizes needs --model, and has no --per-image", "leave out one of them")
+        remedy = "give either --model (and --split), or --predictions with --references"
+        raise UsageError("nothing to score, or too much", remedy)
+    sizes = whole_numbers("--beam-sizes", beam_sizes)
+    if sizes and (not model or per_image is not None or report is not None):
+        raise UsageError("--beam-sizes needs --model, and has no --per-image or --report", "leave out one of them")
     if per_image is not None:
-        from captioner.rows import form_of, write_rows
-
         form_of(per_image)
-    from captioner.evaluation import tables
-
+    title = f"{' + '.join(map(str, model))}, {split}" if model else f"{predictions}, {references}"
     with Console(quiet) as console:
-        if model:
-            from captioner.loading import evaluate_beams
+        from captioner.evaluation import tables
+        from captioner.evaluation.files import evaluate_files
+        from captioner.evaluation.official import score_officially
+        from captioner.evaluation.pages import check_pages
+        from captioner.evaluation.report import write_report
+        from captioner.loading import evaluate_beams, origin_of
 
-            evaluations = evaluate_beams(model, split, overrides, console.listen, sizes, allow_training_split)
-        else:
-            from captioner.evaluation.files import evaluate_files
-
-            assert predictions is not None
-            assert references is not None
+        if report is not None:
+            check_pages("--report")
+        if predictions and references:
             evaluations = [evaluate_files(predictions, references)]
+        else:
+            evaluations = evaluate_beams(model, split, overrides, console.listen, sizes, allow_training_split)
+        if not processes.is_first():
+            return
+        if official:
+            evaluations = [score_officially(each, console.listen) for each in evaluations]
         for warning in tables.collapses(evaluations):
             console.warn(warning)
         result = [each.beam_json() for each in evaluations] if sizes else evaluations[0].to_json()
@@ -62,18 +72,11 @@ def evaluate(
             console.write_json(output, result)
         if per_image is not None:
             write_rows(per_image, evaluations[0].image_rows())
-    title = f"{' + '.join(map(str, model))}, {split}" if model else f"{predictions}, {references}"
+        if report is not None:
+            command = shlex.join(["captioner", *sys.argv[1:]])
+            write_report(report, evaluations[0], origin_of(model, overrides, title, command))
+            console.done(f"the report is in {report}")
     if as_json:
         console.json(result)
-    elif sizes:
-        console.table(tables.BEAM_HEADERS, tables.beam_rows(evaluations), title=title)
-        console.table(["", ""], tables.setting_rows(evaluations[0]))
-    else:
-        console.table(["", ""], tables.score_rows(evaluations[0]), title=title)
-
-
-def _sizes(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")] if text else []
-    if not all(part.isdecimal() and int(part) for part in parts):
-        raise UsageError(f"--beam-sizes {text}: expected whole numbers above 0", "for example --beam-sizes 1,3,5")
-    return list(dict.fromkeys(map(int, parts)))
+    for headers, rows in [] if as_json else tables.tables(evaluations, beams=bool(sizes)):
+        console.table(headers, rows, title=title)

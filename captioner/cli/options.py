@@ -1,12 +1,14 @@
-"""Options that several commands share, so that they read and behave alike."""
+"""Options that several commands share, so that they read and behave alike; and how words become values."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from captioner.errors import UsageError
+
 if TYPE_CHECKING:
-    from captioner.cli.console import Console
+    from captioner.events import Listener
     from captioner.experiment import Experiment
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="YAML file, as examples/ has them.")]
@@ -22,10 +24,18 @@ Models = Annotated[
 ]
 
 
-def open_experiment(config: Path, overrides: list[str], console: "Console") -> "Experiment":
+def open_experiment(config: Path, overrides: list[str], listener: "Listener") -> "Experiment":
     """The experiment that a config file and overrides describe."""
     # Here and in the commands, heavy modules are imported where they are used: help must show at once.
     from captioner.configfile import load_config
     from captioner.experiment import Experiment
 
-    return Experiment(load_config(config, overrides), console.listen)
+    return Experiment(load_config(config, overrides), listener)
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """``1,3,5`` -> each number once, in order; none of an empty text. Raises ``UsageError``."""
+    parts = [part.strip() for part in text.split(",")] if text else []
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError(f"{option} {text}: expected whole numbers above 0", f"for example {option} 1,3,5")
+    return list(dict.fromkeys(map(int, parts)))

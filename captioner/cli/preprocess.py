@@ -16,7 +16,7 @@ def preprocess(
     from captioner.errors import UsageError
 
     with Console(quiet) as console:
-        experiment = open_experiment(config, overrides, console)
+        experiment = open_experiment(config, overrides, console.listen)
         if not experiment.encoder.frozen:
             raise UsageError(
                 "this config trains the encoder, so its features change and cannot be computed once",

@@ -21,7 +21,7 @@ def vocab(
     Example: captioner vocab --config examples/flickr8k-attention.yaml --set vocab.min_count=3
     """
     with Console(quiet) as console:
-        experiment = open_experiment(config, overrides, console)
+        experiment = open_experiment(config, overrides, console.listen)
         vocabulary = experiment.vocabulary
         coverage = experiment.coverage()
         if output is not None:

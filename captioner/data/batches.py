@@ -4,8 +4,10 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
+from captioner import processes
 from captioner.batch import Batch, pack_captions
 from captioner.data.pictures import Pictures
 from captioner.vocab import END, START
@@ -31,16 +33,24 @@ class Batches:
         return -(-len(self.captions) // self.batch_size)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, without its first ``skip``; the next ones are read while one is computed on."""
+        """The batches of an epoch, without its first ``skip``; the next ones are read while one is computed on.
+
+        Of several processes each has its share of every batch.
+        """
         rng = random.Random(f"{self.seed} {epoch}")
         plan = self._plan(rng)
         mirrored = [[rng.getrandbits(1) for _ in indices] for indices in plan] if self.pictures.has_mirrored else None
 
         def batches() -> Iterator[Batch]:
             for number, indices in enumerate(plan[skip:], start=skip):
-                images = self.pictures.read(indices, mirrored[number] if mirrored else None)
+                own = processes.share(range(len(indices)))
+                places = own or range(1)  # Where fewer pictures than processes are left, some borrow one.
+                indices = [indices[place] for place in places]
+                views = [mirrored[number][place] for place in places] if mirrored else None
                 captions = [self.captions[index] for index in indices]
-                yield pack_captions(images, captions, start=START, end=END, numbers=indices)
+                images = self.pictures.read(indices, views)
+                batch = pack_captions(images, captions, start=START, end=END, numbers=indices)
+                yield batch if own else replace(batch, words=0)
 
         return read_ahead(batches)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from captioner import processes
 from captioner.errors import FeatureError
 from captioner.files import atomic_write, write_text
 
@@ -62,16 +63,23 @@ class FeatureStore:
         self.folder = folder
         self.key = key
         self._places: dict[Picture, tuple[int, int]] = {}
-        self._shards = 0
+        self._next = 0
         self._sizes: dict[int, int] = {}
         self._maps: dict[int, Features] = {}
-        self._open()
+        self.open()
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """Find what is there. Processes open it together, and each then writes shards of its own."""
+        self._look()
+        self._next = max(self._sizes, default=-1) + 1 + processes.rank()
+        processes.barrier()  # Or one might add to it while another has not looked yet.
+
+    def _look(self) -> None:
         index = self.folder / "index.json"
         if not index.exists():
             values = {"version": _VERSION, **vars(self.key)}
-            write_text(index, json.dumps(values, indent=2) + "\n")
+            if processes.is_first():
+                write_text(index, json.dumps(values, indent=2) + "\n")
             return
         found = _read_json(index)
         if not isinstance(found, dict) or found.get("version") != _VERSION or not vars(self.key).keys() <= found.keys():
@@ -89,7 +97,6 @@ class FeatureStore:
                 raise FeatureError(f"{listing} is damaged", _way_out(self.folder)) from None
             self._places.update((picture, (number, row)) for row, picture in enumerate(pictures))
             self._sizes[number] = len(pictures)
-            self._shards = max(self._shards, number + 1)
 
     @property
     def views(self) -> int:
@@ -109,15 +116,15 @@ class FeatureStore:
 
     def append(self, pictures: Sequence[Picture], parts: Iterable[Features]) -> None:
         """Write one shard; ``parts`` (n, views, P, D) come in the order of ``pictures``. Raises ``StorageError``."""
-        path = self.folder / f"{self._shards:05d}.bin"
+        path = self.folder / f"{self._next:05d}.bin"
         with atomic_write(path) as file:
             for part in parts:
                 file.write(np.ascontiguousarray(part, dtype=np.float16).data)
         listing = [[picture.name, picture.bytes, picture.modified_ns] for picture in pictures]
         write_text(path.with_suffix(".json"), json.dumps(listing))
-        self._places.update((picture, (self._shards, row)) for row, picture in enumerate(pictures))
-        self._sizes[self._shards] = len(pictures)
-        self._shards += 1
+        self._places.update((picture, (self._next, row)) for row, picture in enumerate(pictures))
+        self._sizes[self._next] = len(pictures)
+        self._next += processes.count()
 
     def read(self, pictures: Sequence[Picture], views: Sequence[int] | None = None) -> Features:
         """The features (B, P, D) of pictures that are in the store; ``views`` picks the mirror image where 1."""

@@ -25,6 +25,9 @@ class Pictures(Protocol):
     def has_mirrored(self) -> bool:
         """Whether mirror images can be asked for."""
 
+    def name(self, index: int) -> str:
+        """A picture's, for people."""
+
 
 class StoredPictures:
     """Features from the store."""
@@ -41,6 +44,10 @@ class StoredPictures:
     def has_mirrored(self) -> bool:
         """Whether the store was made with them."""
         return self._store.key.flip
+
+    def name(self, index: int) -> str:
+        """Its file's, relative to the data set."""
+        return self._pictures[index].name
 
 
 class PictureFiles:
@@ -61,6 +68,10 @@ class PictureFiles:
                 raise DatasetError(f"{self._files[index]}: {image.problem}", "mend or remove that picture")
             images.append(image.flip(-1) if mirrored and mirrored[len(images)] else image)
         return stack_images(images)
+
+    def name(self, index: int) -> str:
+        """Its file's."""
+        return str(self._files[index])
 
 
 class SeveralPictures:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from captioner.evaluation.comparison import CONFIDENCE, FEW_IMAGES, Comparison, compare
-from captioner.evaluation.evaluator import Evaluation
+from captioner.evaluation.bootstrap import CONFIDENCE, FEW_IMAGES
+from captioner.evaluation.comparison import Comparison, compare
+from captioner.evaluation.evaluator import SCALE, Evaluation
 from captioner.evaluation.references import ImageId, References
-from captioner.text import TOKENIZER
 
 
 class ImagePair(NamedTuple):
@@ -86,7 +86,8 @@ class Contest:
             "a": self.names[0],
             "b": self.names[1],
             "images": found.images,
-            "tokenizer": TOKENIZER,
+            "tokenizer": self.sides[0].tokenizer,
+            "scale": SCALE,
             "sampling": {"a": self.sides[0].sampling, "b": self.sides[1].sampling},
             "references": self.references.to_json(),
             "seed": found.seed,

@@ -1,5 +1,6 @@
 """What scores do not show: whether captions differ from picture to picture, repeat themselves, or copy."""
 
+import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -30,14 +31,22 @@ class Diversity:
     """Share of captions that repeat themselves, as :func:`repeats_itself` says."""
     unknown_word_rate: float
     """Share of all words that no reference of any of the pictures has."""
+    unchanged_when_swapped: float | None
+    """Share of captions that stay the same when the picture is exchanged for another; None where none was."""
     collapse: str | None
     """The warning of :func:`collapse`."""
 
 
 def measure(
-    captions: Sequence[Words], references: Iterable[Words], training: Collection[tuple[str, ...]] | None = None
+    captions: Sequence[Words],
+    references: Iterable[Words],
+    training: Collection[tuple[str, ...]] | None = None,
+    swapped: Sequence[tuple[Words, Words]] = (),
 ) -> Diversity:
-    """Figures on at least one caption, given the references of its pictures and a set of all training captions."""
+    """Figures on at least one caption, given the references of its pictures and a set of all training captions.
+
+    ``swapped`` are captions, of some of the pictures, with the picture and with another one in its place.
+    """
     count = len(captions)
     found = [tuple(words) for words in captions]
     known = {word for words in references for word in words}
@@ -48,8 +57,15 @@ def measure(
         mean_length=len(words) / count,
         repetition_rate=sum(map(repeats_itself, found)) / count,
         unknown_word_rate=sum(word not in known for word in words) / max(1, len(words)),
+        unchanged_when_swapped=sum(own == other for own, other in swapped) / len(swapped) if swapped else None,
         collapse=collapse(found),
     )
+
+
+def others(count: int) -> list[int]:
+    """For each of ``count`` pictures, at least two, another one to take its place, drawn by chance."""
+    order = random.Random(count).sample(range(count), count)
+    return [other for _, other in sorted(zip(order, order[1:] + order[:1], strict=True))]
 
 
 def repeats_itself(words: Words) -> bool:

@@ -5,13 +5,10 @@ from typing import Any
 
 from captioner.config import SamplingConfig
 from captioner.evaluation.contest import Contest
-from captioner.evaluation.evaluator import Evaluation
-from captioner.evaluation.metrics import METRICS
-from captioner.text import TOKENIZER
+from captioner.evaluation.evaluator import SCALE, Evaluation
 
 Row = tuple[str, ...]
 
-BEAM_HEADERS = ("beam", *METRICS, "search", "pictures/s")
 CONTEST_HEADERS = ("", "A", "B", "B - A", "95 % interval", "")
 
 _DEFAULTS = SamplingConfig().model_dump()
@@ -31,11 +28,19 @@ def collapses(evaluations: Sequence[Evaluation]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def tables(evaluations: Sequence[Evaluation], beams: bool) -> list[tuple[Row, list[Row]]]:
+    """Headers and rows of what ``captioner evaluate`` shows: one evaluation, or several ``beams``."""
+    if not beams:
+        return [(("", ""), score_rows(evaluations[0]))]
+    headers = ("beam", *evaluations[0].scores.corpus, "search", "pictures/s")
+    return [(headers, beam_rows(evaluations)), (("", ""), setting_rows(evaluations[0]))]
+
+
 def beam_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
     """Quality against time, a row for each beam size; the time is that of the search, pictures encoded."""
     rows = []
     for evaluation in evaluations:
-        scores = [f"{evaluation.scores.corpus[name]:.4f}" for name in METRICS]
+        scores = [f"{value:.4f}" for value in evaluation.scores.corpus.values()]
         seconds = evaluation.search_seconds or 0.0
         rate = len(evaluation.scores.per_image) / seconds if seconds else 0.0
         rows.append((str(evaluation.sampling["beam_size"]), *scores, f"{seconds:.2f} s", f"{rate:.0f}"))
@@ -47,7 +52,8 @@ def setting_rows(evaluation: Evaluation) -> list[Row]:
     sampling = {name: value for name, value in evaluation.sampling.items() if name not in ("method", "beam_size")}
     found = evaluation.to_json()
     found["sampling"] = {"method": "beam, and greedy for 1", **sampling}
-    return [(name, _text(found[name])) for name in ("images", "perplexity", "tokenizer", "references", "sampling")]
+    names = ("images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training", "sampling")
+    return [(name, _text(found[name])) for name in names if found[name] is not None]
 
 
 def contest_rows(contest: Contest) -> list[Row]:
@@ -75,7 +81,8 @@ def contest_setting_rows(contest: Contest) -> list[Row]:
         ("CIDEr, image by image", f"B wins {found.b_wins:,}, ties {found.ties:,}, A wins {found.a_wins:,}"),
         ("images", f"{found.images:,}"),
         ("bootstrap", f"{found.resamples:,} resamples of the images, seed {found.seed}"),
-        ("tokenizer", TOKENIZER),
+        ("tokenizer", first.tokenizer),
+        ("scale", SCALE),
         ("references", _text(contest.references.to_json())),
         ("sampling of A", _text(first.sampling)),
         ("sampling of B", _text(second.sampling)),

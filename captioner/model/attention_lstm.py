@@ -71,7 +71,7 @@ def advance(glance: Glance, word: Tensor, hidden: Tensor, cell: Tensor) -> Step:
     scores = compare(glance.keys, query, glance.score, glance.rows)
     weights = torch.softmax(scores, dim=1)
     laid_out = glance.rows.lay_out(weights.to(glance.values.dtype))
-    seen = glance.rows.pick_up(torch.bmm(laid_out, glance.values), len(hidden))
+    seen = glance.rows.pick_up(torch.bmm(laid_out, glance.values), hidden.shape[0])
     # In float32 from here: on a CPU, non-linearities in bfloat16 are four times slower, and mixed types slower still.
     gates = (gate * seen @ glance.from_context.t()).add_(recurrent).add_(word).float()
     torch.sigmoid_(gates[:, : 2 * size])

@@ -5,6 +5,8 @@ in torchvision (``layer3``, ``features.14``), so that a reader of its code knows
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +19,38 @@ from captioner.transform import ImageTransform
 _NOT_STAGES = {"avgpool", "dropout", "fc", "AuxLogits", "aux1", "aux2", "classifier", "head", "heads", "flatten"}
 
 
+@dataclass(frozen=True)
+class _Backbone:
+    build: Callable[[], nn.Module]
+    transform: ImageTransform
+
+
+_OWN: dict[str, _Backbone] = {}
+
+
+def register_backbone(name: str, build: Callable[[], nn.Module], transform: ImageTransform) -> None:
+    """Let ``encoder.backbone: name`` be what ``build`` gives; docs/contributing.md has an example.
+
+    Its children, one after the other, are the stages that give (B, D, h, w); ``transform`` is what pictures go through.
+    """
+    _OWN[name] = _Backbone(build, transform)
+
+
 def backbone_names() -> list[str]:
     """All names that ``build_backbone`` knows."""
     from torchvision import models
 
     # The detection, segmentation and video models live in sub-modules of their own and are not listed here.
-    return sorted(models.list_models(module=models))
+    return sorted([*models.list_models(module=models), *_OWN])
 
 
 def build_backbone(name: str, image_size: int | None = None) -> nn.Module:
-    """torchvision's model ``name`` with random weights, whole. Raises ``ModelError`` for an unknown name."""
+    """The model ``name`` with random weights, whole. Raises ``ModelError`` for an unknown name."""
     from torchvision import models
 
     check_backbone(name)
+    if name in _OWN:
+        return _OWN[name].build()
     # These two would otherwise spend half a minute drawing weights from a truncated normal.
     options: dict[str, Any] = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
     if image_size and name.startswith("vit_"):  # The only ones whose weights depend on the picture's size.
@@ -40,7 +61,7 @@ def build_backbone(name: str, image_size: int | None = None) -> nn.Module:
 
 
 def check_backbone(name: str) -> None:
-    """Raise ``ModelError`` unless torchvision has a classification model called ``name``."""
+    """Raise ``ModelError`` unless there is a classification model of torchvision, or one of one's own, ``name``."""
     known = backbone_names()
     if name not in known:
         raise ModelError(
@@ -54,6 +75,9 @@ def backbone_transform(name: str, image_size: int | None) -> ImageTransform:
     from torchvision import models
 
     check_backbone(name)
+    if name in _OWN:
+        own = _OWN[name].transform
+        return replace(own, resize=image_size, crop=image_size) if image_size else own
     preset = models.get_model_weights(name).DEFAULT.transforms()
     return ImageTransform(
         resize=image_size or preset.resize_size[0],
@@ -71,6 +95,11 @@ def default_weights(name: str) -> dict[str, Tensor]:
     """
     from torchvision import models
 
+    if name in _OWN:
+        raise ModelError(
+            f"{name} is a backbone of your own, which has no default weights",
+            "set encoder.weights to none, or to a state dict's path",
+        )
     weights = models.get_model_weights(name).DEFAULT
     try:
         state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
@@ -185,7 +214,7 @@ class _Patches(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         patches = self.conv_proj(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(images), -1, -1).to(patches.dtype), patches], dim=1)
+        tokens = torch.cat([self.class_token.expand(images.shape[0], -1, -1).to(patches.dtype), patches], dim=1)
         dropped: Tensor = self.dropout(tokens + self.pos_embedding.to(tokens.dtype))
         return dropped
 
@@ -195,4 +224,4 @@ class _TokensToMap(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         side = round((tokens.shape[1] - 1) ** 0.5)
-        return tokens[:, 1:].transpose(1, 2).reshape(len(tokens), -1, side, side)
+        return tokens[:, 1:].transpose(1, 2).reshape(tokens.shape[0], -1, side, side)

@@ -1,6 +1,7 @@
 """The one registry: configuration -> encoder and decoder."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from captioner.model.refiner import GridRefiner
 from captioner.model.show_attend_tell import ShowAttendTell
 from captioner.model.show_tell import ShowTell
 from captioner.model.transformer import Transformer
+from captioner.registry import DECODERS
 
 
 class CaptionModel(nn.Module):
@@ -55,6 +57,7 @@ def build_encoder(config: EncoderConfig) -> Encoder:
         grid=config.grid,
         fine_tune=config.fine_tune,
         image_size=config.image_size,
+        last_stage=config.last_stage,
     )
 
 
@@ -77,29 +80,23 @@ def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int
 
 
 def _unrefined(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
-    if config.type == "lstm":
-        return ShowTell(
-            feature_size,
-            vocabulary_size,
-            embedding_size=config.embedding_size,
-            hidden_size=config.hidden_size,
-            layers=config.layers,
-            conditioning=config.conditioning,
-            dropout=config.dropout,
-            tie_embeddings=config.tied,
-        )
-    if config.type == "transformer":
-        return Transformer(
-            feature_size,
-            vocabulary_size,
-            embedding_size=config.embedding_size,
-            hidden_size=config.hidden_size,
-            layers=config.layers,
-            heads=config.heads,
-            feed_forward_size=config.inner_size,
-            dropout=config.dropout,
-            tie_embeddings=config.tied,
-        )
+    return _BUILDERS[config.type](config, feature_size, vocabulary_size)
+
+
+def _show_tell(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
+    return ShowTell(
+        feature_size,
+        vocabulary_size,
+        embedding_size=config.embedding_size,
+        hidden_size=config.hidden_size,
+        layers=config.layers,
+        conditioning=config.conditioning,
+        dropout=config.dropout,
+        tie_embeddings=config.tied,
+    )
+
+
+def _show_attend_tell(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
     return ShowAttendTell(
         feature_size,
         vocabulary_size,
@@ -109,3 +106,34 @@ def _unrefined(config: DecoderConfig, feature_size: int, vocabulary_size: int) -
         dropout=config.dropout,
         tie_embeddings=config.tied,
     )
+
+
+def _transformer(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
+    return Transformer(
+        feature_size,
+        vocabulary_size,
+        embedding_size=config.embedding_size,
+        hidden_size=config.hidden_size,
+        layers=config.layers,
+        heads=config.heads,
+        feed_forward_size=config.inner_size,
+        dropout=config.dropout,
+        tie_embeddings=config.tied,
+    )
+
+
+DecoderBuilder = Callable[[DecoderConfig, int, int], Decoder]
+"""Settings, feature size D and vocabulary size V -> a decoder."""
+
+_BUILDERS: dict[str, DecoderBuilder] = {
+    "lstm": _show_tell,
+    "attention": _show_attend_tell,
+    "transformer": _transformer,
+}
+
+
+def register_decoder(name: str, build: DecoderBuilder) -> None:
+    """Let ``decoder.type: name`` be built by ``build``; docs/contributing.md has an example."""
+    _BUILDERS[name] = build
+    if name not in DECODERS:
+        DECODERS.append(name)

@@ -39,7 +39,8 @@ class Decoded:
 class Decoder(nn.Module, ABC):
     """Features (B, P, D) -> words. Subclasses give ``forward`` (teacher forcing), ``start`` and ``step``.
 
-    ``step`` repeated equals ``forward`` to 1e-5 in float32, which tests check for every decoder.
+    ``step`` repeated equals ``forward`` to 1e-5 in float32, which tests check for every decoder. ``start`` and ``step``
+    are exported as graphs of any batch size: there, ``len(x)`` would be a constant, and ``x.shape[0]`` is none.
     """
 
     def __init__(self, vocabulary_size: int, embedding_size: int, dropout: float, tie_embeddings: bool) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -38,8 +39,11 @@ class Encoder(nn.Module):
         fine_tune: bool | str = False,
         image_size: int | None = None,
         pretrained: bool | None = None,
+        last_stage: str | None = None,
     ) -> None:
         """Build ``backbone`` with ``weights``: ``default`` (torchvision's), ``none`` or a state dict's path.
+
+        Stages behind ``last_stage`` are left out.
 
         ``pretrained`` says whether weights that are loaded later come from ImageNet, as ``weights`` says it of those
         that are loaded now. Raises ``ModelError`` for an unknown backbone or stage, and for weights that do not fit.
@@ -49,6 +53,9 @@ class Encoder(nn.Module):
         if hasattr(model, "transform_input"):
             model.transform_input = weights != "none" if pretrained is None else pretrained  # type: ignore[assignment]
         stages = cut_stages(model)
+        if last_stage is not None:
+            behind = _place(last_stage, list(stages), backbone, "last_stage to") + 1
+            stages = OrderedDict(list(stages.items())[:behind])
         # Modules cannot have a dot in their name; torchvision's names have no underscore where the dot is.
         self.stages = nn.ModuleDict({name.replace(".", "/"): stage for name, stage in stages.items()})
         if weights != "none":
@@ -57,6 +64,7 @@ class Encoder(nn.Module):
         self.backbone = backbone
         self.transform = transform
         self.grid = grid
+        self._feature_shape: tuple[int, int] | None = None
         self._trained_from = self._first_trained(fine_tune)
         for index, stage in enumerate(self.stages.values()):
             stage.requires_grad_(index >= self._trained_from)
@@ -67,12 +75,7 @@ class Encoder(nn.Module):
         names = [name.replace("/", ".") for name in self.stages]
         if isinstance(fine_tune, bool):
             return 0 if fine_tune else len(names)
-        if fine_tune not in names:
-            raise ModelError(
-                f"{self.backbone} has no stage '{fine_tune}'{nearest(fine_tune, names)}",
-                f"set encoder.fine_tune to true, false, or one of {', '.join(names)}",
-            )
-        return names.index(fine_tune)
+        return _place(fine_tune, names, self.backbone, "fine_tune to true, false, or")
 
     @property
     def frozen(self) -> bool:
@@ -125,20 +128,18 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def feature_shape(self) -> tuple[int, int]:
-        """(P, D) for the transform's picture size, found by running one black picture."""
-        mode = self.training
-        black = torch.zeros(1, 3, self.transform.crop, self.transform.crop, dtype=torch.uint8)
-        _, positions, size = self.train(False)(black.to(self.device)).shape
-        self.train(mode)
-        return positions, size
+        """(P, D) for the transform's picture size, found once, by running one black picture."""
+        if self._feature_shape is None:
+            mode = self.training
+            black = torch.zeros(1, 3, self.transform.crop, self.transform.crop, dtype=torch.uint8)
+            _, positions, size = self.train(False)(black.to(self.device)).shape
+            self.train(mode)
+            self._feature_shape = positions, size
+        return self._feature_shape
 
     def weights_hash(self) -> str:
         """Twelve hexadecimal digits that change with any weight."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().float().contiguous().cpu().numpy().tobytes())
-        return digest.hexdigest()[:12]
+        return hash_weights(self.state_dict())
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of the stages that are fine-tuned."""
@@ -146,8 +147,42 @@ class Encoder(nn.Module):
 
     @classmethod
     def from_settings(
-        cls, backbone: str, *, weights: str, grid: int | None, fine_tune: bool | str, image_size: int | None
+        cls,
+        backbone: str,
+        *,
+        weights: str,
+        grid: int | None,
+        fine_tune: bool | str,
+        image_size: int | None,
+        last_stage: str | None = None,
     ) -> "Encoder":
         """Build with the transform that the backbone's default weights come with."""
         transform = backbone_transform(backbone, image_size)
-        return cls(backbone, transform, weights=weights, grid=grid, fine_tune=fine_tune, image_size=image_size)
+        return cls(
+            backbone,
+            transform,
+            weights=weights,
+            grid=grid,
+            fine_tune=fine_tune,
+            image_size=image_size,
+            last_stage=last_stage,
+        )
+
+
+def hash_weights(state: dict[str, Tensor]) -> str:
+    """Twelve hexadecimal digits that change with any of the tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().contiguous().cpu().numpy().data)
+    return digest.hexdigest()[:12]
+
+
+def _place(stage: str, names: list[str], backbone: str, remedy: str) -> int:
+    """Where a stage stands in the chain. Raises ``ModelError``, whose remedy begins so, when there is none such."""
+    if stage not in names:
+        raise ModelError(
+            f"{backbone} has no stage '{stage}'{nearest(stage, names)}",
+            f"set encoder.{remedy} one of {', '.join(names)}",
+        )
+    return names.index(stage)

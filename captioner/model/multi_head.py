@@ -92,7 +92,7 @@ class CrossAttention(nn.Module):
         """x (M, H), and what ``remember`` gave -> what to add to x."""
         keys, values = picture
         projected = layout.lay_out(_to_compare(self.query(self.norm(x))))
-        (queries,) = _split(projected.view(len(keys), -1, x.shape[-1]), 1, self.heads)  # Of K * T words a picture.
+        (queries,) = _split(projected.view(keys.shape[0], -1, x.shape[-1]), 1, self.heads)  # Of K * T words a picture.
         output: Tensor = self.output(layout.pick_up(_attend(queries, keys, values, causal=False)))
         return output
 

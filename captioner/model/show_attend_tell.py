@@ -76,7 +76,7 @@ class ShowAttendTell(Decoder):
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """See ``Decoder.step``."""
         (hidden, cell), (values, keys) = state.rows, state.images
-        rows = EvenRows(len(values), len(words) // len(values))
+        rows = EvenRows(values.shape[0], words.shape[0] // values.shape[0])
         vectors = self.embedding(words)
         after = advance(self._glance(keys, values, rows), self.from_word(vectors), hidden, cell)
         scores = self.logits(self._deep_output(after.hidden, after.context, vectors))

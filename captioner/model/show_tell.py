@@ -74,7 +74,7 @@ class ShowTell(Decoder):
         if self.conditioning == "first":
             _, state = self.lstm(image.unsqueeze(0), state)
         elif state is None:
-            zeros = image.new_zeros(self.lstm.num_layers, len(image), self.lstm.hidden_size)
+            zeros = image.new_zeros(self.lstm.num_layers, image.shape[0], self.lstm.hidden_size)
             state = zeros, zeros
         rows = tuple(part.transpose(0, 1).repeat_interleave(width, dim=0) for part in state)
         return DecoderState(rows, (image,))
@@ -84,7 +84,7 @@ class ShowTell(Decoder):
         inputs = self.embedding(words)
         if self.conditioning == "every":
             (image,) = state.images
-            inputs = torch.cat([inputs, image.repeat_interleave(len(words) // len(image), dim=0)], dim=-1)
+            inputs = torch.cat([inputs, image.repeat_interleave(words.shape[0] // image.shape[0], dim=0)], dim=-1)
         h, c = (part.transpose(0, 1).contiguous() for part in state.rows)
         hidden, (h, c) = self.lstm(inputs.unsqueeze(0), (h, c))
         scores = self.logits(self.to_embedding(hidden[0]))

@@ -88,6 +88,9 @@ class EvenRows(Rows):
 
 def compare(keys: Tensor, queries: Tensor, score: Tensor, rows: Rows) -> Tensor:
     """keys (B, P, A), queries (n, A) of the first n rows, score (A,) -> score . tanh(key + query), (n, P); float32."""
+    if torch.compiler.is_compiling():  # Loops depend on sizes, which in an exported graph are open.
+        sums = keys.unsqueeze(1) + rows.lay_out(queries).unsqueeze(2)
+        return rows.pick_up(torch.tanh(sums) @ score, queries.shape[0])
     scores = queries.new_empty(len(queries), keys.shape[1])
     for part, total in rows.sums(keys, queries):
         torch.mv(total.tanh_().flatten(0, 1), score, out=scores[part].view(-1))

@@ -101,12 +101,12 @@ class Transformer(Decoder):
     def start(self, features: Tensor, width: int) -> DecoderState:
         """See ``Decoder.start``."""
         pictures = self._look(features)
-        nothing = [part.new_empty(len(features) * width, part.shape[1], 0, part.shape[3]) for part in pictures[0]]
+        nothing = [part.new_empty(features.shape[0] * width, part.shape[1], 0, part.shape[3]) for part in pictures[0]]
         return DecoderState(tuple(nothing) * len(pictures), tuple(part for pair in pictures for part in pair))
 
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """See ``Decoder.step``."""
-        layout = Layout(rows=len(words), steps=1)
+        layout = Layout(rows=words.shape[0], steps=1)
         x = self._embed(words, torch.full_like(words, state.rows[0].shape[2]))
         so_far: list[Tensor] = []
         for layer, picture, past in zip(self.layers, _pairs(state.images), _pairs(state.rows), strict=True):

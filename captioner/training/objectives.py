@@ -121,7 +121,7 @@ class SelfCritical(Objective):
     S. Rennie et al., "Self-critical Sequence Training for Image Captioning", CVPR 2017, with greedy captions as the
     baseline; with the other captions of the same picture: R. Luo, "A Better Variant of Self-Critical Sequence
     Training", arXiv 2003.09971; with captions from beam search: M. Cornia et al., "Meshed-Memory Transformer",
-    CVPR 2020, section 3.3. All without dropout in the decoder.
+    CVPR 2020, section 3.3. Captions are drawn without dropout.
     """
 
     def __init__(
@@ -151,8 +151,6 @@ class SelfCritical(Objective):
     def prepare(self, batch: Batch, step: int) -> tuple[Batch, float | None]:
         """See ``Objective.prepare``; the reward is the mean over all captions."""
         model = self.loss.model
-        # What is learned must be what captions are drawn from: with dropout in between, it diverges.
-        model.decoder.eval()
         torch._foreach_copy_(list(self._drawing.parameters()), list(model.decoder.parameters()))
         with self.loss.compute.autocast():
             features = model.features(batch.images)

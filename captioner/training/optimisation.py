@@ -1,28 +1,49 @@
 """One step of training: loss, gradients, clipping, learning rate and AdamW."""
 
+import math
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
+from captioner import processes
 from captioner.batch import Batch
 from captioner.config import Config
+from captioner.errors import TrainingError
+from captioner.memory import out_of_memory
 from captioner.model.build import CaptionModel
 from captioner.training.average import WeightAverage
 from captioner.training.objectives import Objective
 from captioner.training.schedule import learning_rate_factor
 
+_EXPLODED = 5.0  # Times the loss of a model that knows nothing and finds all words equally likely.
+
 
 @dataclass(frozen=True)
 class Learned:
-    """What a step has learned from."""
+    """What a step has learned from: sums over the captions that the objective prepared, in all processes."""
 
-    batch: Batch
-    """As the objective prepared it."""
     loss: float
-    """Its summed negative log-likelihood, without smoothing."""
-    reward: float | None
-    """The mean of its captions, where the objective gives one."""
+    """Negative log-likelihood, without smoothing."""
+    words: int
+    captions: int
+    places: int
+    """Words and padding."""
+    reward: float
+    """0 where the objective gives none."""
+
+
+class Diverged(Exception):
+    """The loss or its gradient is no number, or far too large; the weights are as before the step."""
+
+    def __init__(self, loss: float, norm: float) -> None:
+        super().__init__(f"loss {loss:.3g} a word, gradient {norm:.3g}")
+        self.loss = loss
+        self.norm = norm
 
 
 class Optimisation:
@@ -40,19 +61,110 @@ class Optimisation:
         """Taken so far."""
         self.halvings = 0
         """How often the plateau schedule has halved the learning rate."""
+        self.parts = 1
+        """In how many parts a batch is learned from; more where memory did not suffice."""
+        self.proven = 0
+        """Places of the largest batch that has been learned from."""
+        self._sending = False  # Whether gradients may be under way to other processes.
+        self._loss: nn.Module = objective.loss
+        if processes.count() > 1:
+            # Statistics of a batch norm stay each process's own; those of the first one are saved and validated.
+            self._loss = DistributedDataParallel(objective.loss, broadcast_buffers=False)
 
     def step(self, batch: Batch) -> Learned:
-        """Learn from a batch."""
+        """Learn from a batch, on the CPU; all processes together, each from its own share of it.
+
+        Raises ``Diverged``, and ``TrainingError`` when memory does not suffice for one picture.
+        """
         self._set_learning_rate()
-        batch, reward = self.objective.prepare(batch, self.steps)
-        loss, plain = self.objective.loss(batch)
-        (loss / batch.words).backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        sums = self._accumulate(batch)
+        while sums is None:
+            sums = self._accumulate(batch)
+        loss, words, captions, places, reward = processes.totals(*sums)
+        self._apply(loss, words)
         self.steps += 1
         self.average.update(self.steps)
-        return Learned(batch, float(plain), reward)
+        return Learned(loss, int(words), int(captions), int(places), reward)
+
+    def _accumulate(self, batch: Batch) -> list[float] | None:
+        """Gradients of the summed loss, averaged over processes, and the sums; None where memory did not suffice."""
+        sums = [0.0] * 5
+        self._sending = False
+        try:
+            parts = self._parts(batch)
+            for start, stop in parts:
+                part = batch.part(start, stop) if len(parts) > 1 else batch
+                figures = self._learn(part, last=stop == len(batch.images))
+                sums = [before + figure for before, figure in zip(sums, figures, strict=True)]
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            if self._sending or self.parts >= len(batch.images):
+                pictures = -(-len(batch.images) // self.parts)
+                raise TrainingError(
+                    f"memory does not suffice to learn from {pictures} picture{'s' * (pictures > 1)} at once",
+                    "set a smaller training.batch_size, decoder.hidden_size or encoder.image_size",
+                ) from error
+        else:
+            self.proven = max(self.proven, len(batch.inputs))
+            return sums
+        # Only here has the error gone, with all that its frames held.
+        self.optimizer.zero_grad()
+        if self.model.encoder.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.parts = min(2 * self.parts, len(batch.images))
+        return None
+
+    def _parts(self, batch: Batch) -> list[tuple[int, int]]:
+        """First and last images of the parts. The gradients of the last one's backward pass go to other processes.
+
+        What has gone cannot be taken back. So a batch larger than any before is tried without its last image first.
+        """
+        images = len(batch.images)
+        if processes.count() > 1 and self.parts == 1 < images and len(batch.inputs) > self.proven:
+            return [(0, images - 1), (images - 1, images)]
+        bounds = sorted({number * images // self.parts for number in range(self.parts + 1)})
+        return list(pairwise(bounds))
+
+    def _learn(self, batch: Batch, last: bool) -> list[float]:
+        """Add a part's gradients to those of the others; after the ``last`` one they are those of all processes."""
+        counts = float(batch.words > 0)
+        with self._loss.no_sync() if isinstance(self._loss, DistributedDataParallel) and not last else nullcontext():
+            batch, reward = self.objective.prepare(batch.to(self.objective.loss.compute.device), self.steps)
+            loss, plain = self._loss(batch)
+            self._sending = processes.count() > 1 and last
+            (loss * counts).backward()
+        rows = len(batch.image_of)
+        figures = (float(plain), batch.words, rows, rows * len(batch.active), (reward or 0.0) * rows)
+        return [counts * figure for figure in figures]
+
+    def _apply(self, loss: float, words: float) -> None:
+        """Change the weights by the mean gradient of all words, clipped."""
+        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
+        scale = processes.count() / words
+        norm = scale * float(nn.utils.get_total_norm(gradients))
+        limit = _EXPLODED * math.log(len(self.model.decoder.output_bias))
+        if not (loss / words <= limit and math.isfinite(norm)):
+            self.optimizer.zero_grad()
+            raise Diverged(loss / words, norm)
+        torch._foreach_mul_(gradients, scale * min(1.0, self.settings.clip_norm / (norm + 1e-6)))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def state(self) -> dict[str, Any]:
+        """What continuing needs beside the weights, the same in all processes."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.values,
+            "steps": self.steps,
+            "halvings": self.halvings,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from what ``state`` gave."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.load(state["average"])
+        self.steps, self.halvings = state["steps"], state["halvings"]
 
     @property
     def learning_rate(self) -> float:

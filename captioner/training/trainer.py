@@ -1,50 +1,36 @@
 """The training loop: teacher forcing over batches of pictures, best checkpoint by free-running CIDEr."""
 
 import math
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
 
-from captioner.checkpoint import load_training_state, save_checkpoint
+from captioner import processes
+from captioner.batch import Batch
+from captioner.calibration import Calibration
+from captioner.checkpoint import load_training_state
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.data.batches import Batches
-from captioner.errors import Interrupted
+from captioner.errors import Interrupted, TrainingError
 from captioner.evaluation.evaluator import Validation
-from captioner.events import EpochDone, Listener, Note, Progress
-from captioner.memory import return_freed_memory
+from captioner.events import EpochDone, Listener, Note, Progress, Warned
+from captioner.memory import out_of_memory, return_freed_memory
 from captioner.model.build import CaptionModel
+from captioner.snapshot import Snapshot
+from captioner.training.evidence import stop_at
+from captioner.training.interruption import catch_interrupt
 from captioner.training.log import Row, write_log
 from captioner.training.objectives import Objective
-from captioner.training.optimisation import Optimisation
+from captioner.training.optimisation import Diverged, Learned, Optimisation
+from captioner.training.position import Position
+from captioner.training.saving import Saving
 from captioner.vocab import Vocabulary
-
-
-@dataclass
-class Position:
-    """How far training has come: everything but weights, optimiser and random state."""
-
-    epoch: int = 0
-    """Epochs completed."""
-    step_in_epoch: int = 0
-    loss: float = 0.0
-    """Sums over this epoch so far: plain loss, reward, words to predict, captions, padded places, seconds."""
-    reward: float = 0.0
-    words: int = 0
-    captions: int = 0
-    places: int = 0
-    seconds: float = 0.0
-    best: float = -math.inf
-    best_epoch: int = 0
-    rows: list[Row] = field(default_factory=list)
-    """The log so far."""
 
 
 class Trainer:
@@ -75,77 +61,126 @@ class Trainer:
         self.optimisation = Optimisation(self.model, objective, config, config.training.epochs * len(batches))
         self.position = Position()
         self._has_reward = config.training.objective == "self_critical"
+        self._saving = Saving(config.training.checkpoint_minutes)
         self._interrupted = threading.Event()
+        if processes.rank():  # Or every process would drop out the same.
+            torch.manual_seed(config.training.seed + (processes.rank() << 32))
+        self._calibration: Calibration | None = None
+        """Of the weights that were validated last."""
 
     def resume(self) -> None:
         """Continue from ``last`` in the run's folder; its weights are already in the model."""
         state = load_training_state(self.run / "last")
-        self.optimisation.optimizer.load_state_dict(state["optimizer"])
-        self.optimisation.average.load(state["average"])
-        self.optimisation.steps, self.optimisation.halvings = state["steps"], state["halvings"]
+        self.optimisation.load(state["optimisation"])
         self.position = Position(**state["position"])
-        torch.set_rng_state(state["random"])
-        if self.compute.device.type == "cuda" and "random_cuda" in state:
-            torch.cuda.set_rng_state(state["random_cuda"])
+        if processes.rank() < len(state["processes"]):  # More processes than before draw anew.
+            own = state["processes"][processes.rank()]
+            self.optimisation.parts, self.optimisation.proven = own["parts"], own["proven"]
+            torch.set_rng_state(own["random"])
+            if self.compute.device.type == "cuda" and "random_cuda" in own:
+                torch.cuda.set_rng_state(own["random_cuda"])
+        if self.position.rows and processes.is_first():
+            write_log(self.run, self.position.rows)  # Rows of epochs that are to come again are not there yet.
 
     def fit(self) -> Position:
         """Train until the last epoch, or until validation CIDEr has not risen for ``training.patience`` epochs.
 
-        Raises ``Interrupted`` after Ctrl-C, with everything saved, and ``StorageError`` when the disk is full, with
-        the last checkpoint that could be written still there.
+        Raises ``Interrupted`` after Ctrl-C, with everything saved; ``StorageError`` when the disk is full and
+        ``TrainingError`` when the loss is no number, with the last good checkpoint still there.
         """
         settings, position = self.config.training, self.position
-        with self._catch_interrupt():
-            while position.epoch < settings.epochs:
-                if position.epoch - position.best_epoch >= settings.patience:
-                    self.listener(Note(f"no better CIDEr for {settings.patience} epochs: stopping early"))
-                    break
-                self._train_epoch()
-                self._finish_epoch()
+        try:
+            with catch_interrupt() as self._interrupted:
+                while position.epoch < settings.epochs:
+                    if position.epoch - position.best_epoch >= settings.patience:
+                        self.listener(Note(f"no better CIDEr for {settings.patience} epochs: stopping early"))
+                        break
+                    self._train_epoch()
+                    self._finish_epoch()
+                self._saving.wait()
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            raise TrainingError(
+                "memory does not suffice for this model", "set a smaller decoder.hidden_size, or choose another machine"
+            ) from error
+        finally:
+            self._saving.close()
         return position
 
     def _train_epoch(self) -> None:
         position, epoch = self.position, self.position.epoch + 1
         self.model.train()
-        batches = self.batches.epoch(epoch, skip=position.step_in_epoch)
-        for batch in batches:
+        for batch in self._timed(self.batches.epoch(epoch, skip=position.step_in_epoch)):
             start = perf_counter()
-            learned = self.optimisation.step(batch.to(self.compute.device))
-            position.seconds += perf_counter() - start
-            position.loss += learned.loss
-            position.words += learned.batch.words
-            position.captions += (rows := len(learned.batch.image_of))
-            position.places += rows * len(learned.batch.active)
-            if learned.reward is not None:
-                position.reward += learned.reward * rows
-            position.step_in_epoch += 1
+            learned = self._learn(batch)
+            position.add(learned, perf_counter() - start)
             self._tell(epoch)
-            if self._interrupted.is_set():
-                self._save("last", training=True)
+            interrupted, due = processes.totals(self._interrupted.is_set(), processes.is_first() and self._saving.due)
+            if interrupted or due:
+                self._save()
+            if interrupted:
+                self._saving.wait()
+                processes.barrier()  # Who leaves first is taken for dead.
                 raise Interrupted(
                     f"interrupted in epoch {epoch}; everything so far is saved in {self.run}",
                     "the same command with --resume goes on from here",
                 )
 
+    def _timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The same, and how long they are waited for."""
+        start = perf_counter()
+        for batch in batches:
+            self.position.waited += perf_counter() - start
+            yield batch
+            start = perf_counter()
+
+    def _learn(self, batch: Batch) -> Learned:
+        parts = self.optimisation.parts
+        try:
+            learned = self.optimisation.step(batch)
+        except Diverged as diverged:
+            place = (self.position.epoch + 1, self.position.step_in_epoch + 1)
+            names = self.batches.pictures.name
+            raise stop_at(batch, diverged, place, names, self.vocabulary, self.config, self.run) from diverged
+        if self.optimisation.parts > parts:
+            now = self.optimisation.parts
+            self.listener(Warned(f"memory does not suffice: from now on a batch is learned from in {now} parts"))
+        return learned
+
     def _tell(self, epoch: int) -> None:
-        position = self.position
-        rates = (
-            f"{position.captions / position.seconds:.0f} captions/s, {position.words / position.seconds:.0f} tokens/s"
+        position, epochs = self.position, self.config.training.epochs
+        learned = (
+            ("reward", position.reward / position.captions)
+            if self._has_reward
+            else ("loss", position.loss / position.words)
         )
-        learned = f"loss {position.loss / position.words:.3f}"
-        if self._has_reward:
-            learned = f"reward {position.reward / position.captions:.3f}"
-        task = f"epoch {epoch}/{self.config.training.epochs}"
-        self.listener(Progress(task, position.step_in_epoch, len(self.batches), "batches", f"{learned}, {rates}"))
+        values = {
+            "epoch": epoch,
+            "epochs": epochs,
+            "step": self.optimisation.steps,
+            learned[0]: learned[1],
+            "captions_per_second": position.captions / position.seconds,
+            "tokens_per_second": position.words / position.seconds,
+            "waiting": position.waiting,
+        }
+        detail = (
+            f"{learned[0]} {learned[1]:.3f}, {values['captions_per_second']:.0f} captions/s, "
+            f"{values['tokens_per_second']:.0f} tokens/s, waiting {position.waiting:.1%}"
+        )
+        done, total = position.step_in_epoch, len(self.batches)
+        self.listener(Progress(f"epoch {epoch}/{epochs}", done, total, "batches", detail, values))
 
     def _finish_epoch(self) -> None:
         position = self.position
         position.epoch += 1
+        buffers = list(self.model.buffers())  # Each process has batch statistics of its own.
+        for buffer, firsts in zip(buffers, processes.of_first([buffer.cpu() for buffer in buffers]), strict=True):
+            buffer.copy_(firsts)
         with self.optimisation.average.applied():
             better = self._validate()
-            if better:
-                self._save("best", training=False)
-        self._save("last", training=True)
+            best = self._snapshot() if better else None
+        self._save(best)
         return_freed_memory()
         self.listener(EpochDone(position.rows[-1]))
 
@@ -155,6 +190,9 @@ class Trainer:
         result = self.validation.evaluate(
             self.model, self.vocabulary, self.config.sampling, self.compute, self.listener
         )
+        self._calibration = result.calibration
+        if result.diversity and result.diversity.collapse:
+            self.listener(Warned(f"epoch {position.epoch}: {result.diversity.collapse}"))
         row: Row = {
             "epoch": position.epoch,
             "step": self.optimisation.steps,
@@ -164,51 +202,42 @@ class Trainer:
             "captions_per_second": position.captions / position.seconds,
             "tokens_per_second": position.words / position.seconds,
             "padding": 1 - position.words / position.places,
+            "waiting": position.waiting,
             "val_perplexity": result.perplexity or math.nan,
             **{f"val_{name}": value for name, value in result.scores.corpus.items()},
         }
         position.rows.append(row)
-        position.loss, position.reward, position.seconds = 0.0, 0.0, 0.0
-        position.words, position.captions, position.places = 0, 0, 0
-        position.step_in_epoch = 0
+        position.begin_epoch()
         if better := result.scores.corpus["CIDEr"] > position.best:
             position.best, position.best_epoch = result.scores.corpus["CIDEr"], position.epoch
         elif settings.schedule == "plateau":
             self.optimisation.halvings += 1
-        write_log(self.run, position.rows)
+        if processes.is_first():
+            write_log(self.run, position.rows)
         return better
 
-    def _save(self, name: str, training: bool) -> None:
-        state: dict[str, Any] | None = None
-        if training:
-            state = {
-                "optimizer": self.optimisation.optimizer.state_dict(),
-                "average": self.optimisation.average.values,
-                "steps": self.optimisation.steps,
-                "halvings": self.optimisation.halvings,
-                "position": asdict(self.position),
-                "random": torch.get_rng_state(),
-            }
-            if self.compute.device.type == "cuda":
-                state["random_cuda"] = torch.cuda.get_rng_state()
+    def _save(self, best: Snapshot | None = None) -> None:
+        """Write ``last``, after ``best`` where there is one, in the background; all processes take part."""
+        parts, proven = self.optimisation.parts, self.optimisation.proven
+        own = {"parts": parts, "proven": proven, "random": torch.get_rng_state()}
+        if self.compute.device.type == "cuda":
+            own["random_cuda"] = torch.cuda.get_rng_state()
+        everyones = processes.gather(own)
+        if not processes.is_first():
+            return
+        state = {"optimisation": self.optimisation.state(), "position": asdict(self.position), "processes": everyones}
+        last, run = self._snapshot(state), self.run
+
+        def write() -> None:
+            if best is not None:
+                best.write(run / "best")
+            last.write(run / "last")
+
+        self._saving.begin(write)
+
+    def _snapshot(self, training: dict[str, Any] | None = None) -> Snapshot:
         validation = self.position.rows[-1] if self.position.rows else {}
         provenance = {**self.provenance, "precision": self.compute.precision, "log_row": validation}
-        save_checkpoint(self.run / name, self.model, self.vocabulary, self.config, provenance, training=state)
-
-    @contextmanager
-    def _catch_interrupt(self) -> Iterator[None]:
-        """Let the step under way finish on the first Ctrl-C; a second one ends at once."""
-        if threading.current_thread() is not threading.main_thread():  # Only there can signals be caught.
-            yield
-            return
-        before = signal.getsignal(signal.SIGINT)
-
-        def note(*_: object) -> None:
-            self._interrupted.set()
-            signal.signal(signal.SIGINT, before)
-
-        signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+        if not training and self._calibration is not None:
+            provenance["calibration"] = self._calibration.to_json()
+        return Snapshot.take(self.model, self.vocabulary, self.config, provenance, training)

@@ -10,6 +10,7 @@ from captioner.compute import Compute
 from captioner.config import Config, DatasetConfig, DecoderConfig
 from captioner.model.build import CaptionModel, build_decoder
 from captioner.model.encoder import Encoder
+from captioner.training.objectives import CrossEntropy
 from captioner.training.optimisation import Optimisation
 
 VOCABULARY, FEATURE_SIZE, POSITIONS, IMAGES = 2543, 1280, 49, 64
@@ -66,7 +67,7 @@ def main() -> None:
         model = CaptionModel(encoder, build_decoder(config, FEATURE_SIZE, VOCABULARY)).to(compute.device)
         model.train()
         whole = Config(dataset=DatasetConfig(format="shapes", root=""), decoder=config)
-        optimisation = Optimisation(model, whole, compute, total_steps=1000)
+        optimisation = Optimisation(model, CrossEntropy(model, whole, compute, 1000), whole, total_steps=1000)
         on_device = [batch.to(compute.device) for batch in batches]
         for batch in on_device:  # Not counted: memory is fetched from the system only once.
             optimisation.step(batch)

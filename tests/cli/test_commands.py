@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from captioner.config import Config
+from captioner.data.shapes import generate_shapes
+from captioner.evaluation import twins
+from captioner.evaluation.diversity import others
 from captioner.evaluation.references import References
+from captioner.predictor import Caption, Captioner
 from captioner.text import tokenize
 from captioner.vocab import Vocabulary
 
@@ -110,6 +115,7 @@ def test_train_makes_what_is_missing_and_says_so(cli: Any, tiny_file: Path, tmp_
         "vocabulary.json",
         "log.jsonl",
         "log.csv",
+        "curves.html",
     }
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     with (run / "log.csv").open(newline="") as file:
@@ -132,13 +138,14 @@ def references_of(shapes: Path, split: str) -> dict[int | str, list[str]]:
 NAMES = ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"]
 
 
-SETTINGS = ["perplexity", "images", "tokenizer", "sampling", "references"]
+SETTINGS = ["perplexity", "images", "tokenizer", "scale", "sampling", "references", "near_twins_in_training"]
 DIVERSITY = [
     "distinct_caption_ratio",
     "novel_caption_ratio",
     "mean_length",
     "repetition_rate",
     "unknown_word_rate",
+    "unchanged_when_swapped",
     "collapse",
 ]
 
@@ -170,6 +177,9 @@ def test_evaluate_a_model(cli: Any, tiny_run: Path, tiny_config: Config, shapes:
     assert dict(finished.rows)["CIDEr"] == f"{scores['CIDEr']:.4f}"
     assert dict(finished.rows)["images"] == "8"
     assert dict(finished.rows)["tokenizer"] == "captioner-ptb-1"
+    assert dict(finished.rows)["scale"] == scores["scale"] == "fractions of 1; CIDEr-D, up to 10"
+    assert dict(finished.rows)["near_twins_in_training"] == "0"
+    assert scores["near_twins_in_training"] == 0
     assert dict(finished.rows)["sampling"] == "method beam, beam_size 2, max_length 8, length_penalty 1.0"
     known = references_of(shapes, "val")
     assert scores["references"] == References("shapes.json, val", known).to_json()
@@ -222,13 +232,46 @@ def test_how_much_a_model_s_captions_vary(cli: Any, tiny_run: Path, shapes: Path
     assert scores["mean_length"] == len(words) / 8
     assert scores["unknown_word_rate"] == sum(word not in known for word in words) / len(words)
     assert scores["collapse"] is None
+    same = [captions[own] == captions[other] for own, other in enumerate(others(8))]
+    assert scores["unchanged_when_swapped"] == sum(same) / 8
+
+
+def test_pictures_that_are_nearly_training_pictures_are_counted(
+    cli: Any, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is a training picture, byte for byte; another is one that was saved anew, smaller."""
+    generate_shapes(tmp_path / "data", images=80, seed=1)
+    document = json.loads((tmp_path / "data" / "shapes.json").read_text())
+    files: dict[str, list[Path]] = {"train": [], "val": [], "test": []}
+    for entry in document["images"]:
+        files[entry["split"]].append(tmp_path / "data" / "images" / entry["filename"])
+    with Image.open(files["train"][1]) as picture:
+        size = picture.size
+    detail = Image.effect_noise((24, 24), 90).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    detail.save(files["train"][1])
+    files["val"][0].write_bytes(files["train"][0].read_bytes())
+    detail.resize((detail.width // 2, detail.height // 2)).save(files["val"][3])
+    changed = ["--set", f"dataset.root={tmp_path}/data", "--set", f"features.path={tmp_path}/features"]
+    run = ["--run", tmp_path / "run", "--set", "training.epochs=1", "--quiet"]
+    assert cli("train", "--config", tiny_file, *changed, *run).status == 0
+    finished = cli("evaluate", "--model", tmp_path / "run", "--json", "--quiet")
+    assert json.loads(finished.out)["near_twins_in_training"] == 2
+    warning = (
+        f"2 pictures of 8 nearly equal to one that was trained on ({files['val'][0].name}, {files['val'][3].name}): "
+        "'captioner lint' names the pairs"
+    )
+    assert f"warning: {warning}\n" in finished.err
+    monkeypatch.setattr(twins, "look_at", lambda new, _: pytest.fail(f"{new} were looked at again"))
+    assert json.loads(cli("evaluate", "--model", tmp_path / "run", "--json", "--quiet").out) == json.loads(finished.out)
 
 
 def test_of_another_data_set_copies_are_not_counted(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
     other = ["--set", f"dataset.root={tmp_path}/other", "--set", "dataset.size=40"]
     finished = cli("evaluate", "--model", tiny_run, *other, "--json", "--quiet")
     assert finished.status == 0
-    assert json.loads(finished.out)["novel_caption_ratio"] is None
+    scores = json.loads(finished.out)
+    assert scores["novel_caption_ratio"] is None
+    assert scores["near_twins_in_training"] is None
 
 
 def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
@@ -253,15 +296,15 @@ def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path)
         expected = json.loads(alone.out)
         assert {name: entry[name] for name in expected} == expected
     settings = dict(finished.rows[3:])
-    assert list(settings) == ["images", "perplexity", "tokenizer", "references", "sampling"]
+    assert list(settings) == [
+        "images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training", "sampling",
+    ]  # fmt: skip
     assert settings["sampling"] == "method beam, and greedy for 1, max_length 8, length_penalty 1.0"
 
 
 def test_pictures_are_encoded_once_for_all_beam_sizes(
     cli: Any, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from captioner.predictor import Captioner
-
     encode, calls = Captioner.encode, []
     monkeypatch.setattr(Captioner, "encode", lambda self, pixels: calls.append(len(pixels)) or encode(self, pixels))
     assert cli("evaluate", "--model", tiny_run, "--beam-sizes", "1,2,3", "--quiet").status == 0
@@ -273,6 +316,7 @@ def test_the_training_split_when_it_is_wanted(cli: Any, tiny_run: Path) -> None:
     finished = cli(*wanted)
     assert finished.status == 0
     assert json.loads(finished.out)["images"] == 64
+    assert json.loads(finished.out)["near_twins_in_training"] is None
 
 
 def test_evaluate_with_other_sampling(cli: Any, tiny_run: Path) -> None:
@@ -309,6 +353,7 @@ def test_evaluate_anybody_s_captions(cli: Any, tmp_path: Path) -> None:
         "mean_length": 4.0,
         "repetition_rate": 0.0,
         "unknown_word_rate": 0.0,
+        "unchanged_when_swapped": None,
         "collapse": None,
     }
 
@@ -478,12 +523,21 @@ def test_inspect_shows_what_is_inside(cli: Any, tiny_run: Path) -> None:
     assert ["", "picture", "shorter side to 64, centre 64x64"] in finished.rows
     assert ["decoder", "type", "attention"] in finished.rows
     assert ["", "beam_size", "2"] in finished.rows
+    confidence = [row[1:] for row in finished.rows[[row[0] for row in finished.rows].index("confidence") :]]
+    assert confidence[0] == ["means", "probability that a caption's CIDEr is 0.5 or more, as in the validation split"]
+    assert confidence[1] == ["method", "Platt scaling of the mean log-probability of its words"]
+    assert re.fullmatch(r"0\.\d{3} \(expected calibration error, cross-validated\)", confidence[2][1])
+    assert re.fullmatch(r"says \d+%; of 8 captions \d+% are right", confidence[3][1])
+    assert ["confidence", "means", GEOMETRIC] in cli("inspect", tiny_run / "last").rows
+
+
+GEOMETRIC = "geometric mean of the words' probabilities: it ranks captions, and is not calibrated"
 
 
 def test_inspect_for_programs(cli: Any, tiny_run: Path) -> None:
     finished = cli("inspect", tiny_run / "last", "--json")
     said = json.loads(finished.out)
-    assert list(said) == ["checkpoint", "encoder", "decoder", "vocabulary", "sampling", "training"]
+    assert list(said) == ["checkpoint", "encoder", "decoder", "vocabulary", "sampling", "confidence", "training"]
     assert said["training"]["epoch"] == 2
     assert said["training"]["data"].endswith("(train 64, val 8, test 8)")
 
@@ -515,3 +569,20 @@ def test_a_reader_that_goes_away_is_no_error(tiny_run: Path, photos: Path) -> No
     finished = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert finished.stderr == ""
     assert finished.stdout.startswith("checkpoint\tdirectory")
+
+
+def test_a_job_whose_captions_hardly_differ_is_warned_of(
+    cli: Any, tiny_run: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = Caption(("a", "red", "dot"), -1.0)
+    monkeypatch.setattr(Captioner, "caption_images", lambda self, images, numbers, number: [[same] for _ in images])
+    files = sorted((shapes / "images").iterdir())[:25]
+    warning = (
+        "warning: captions hardly differ from picture to picture: 25 of 25 pictures get 'A red dot'; likely cause: too "
+        "little training or too high a learning rate, or pictures that are prepared otherwise than in training\n"
+    )
+    job = ["--model", tiny_run, "--quiet", "--output", tmp_path / "rows.json"]
+    assert cli("caption", *files, *job).err == warning
+    assert cli("caption", *files, *job).err == ""  # All are known: nothing was captioned that could be judged.
+    copies = [shutil.copy(files[0], tmp_path / f"{number}.png") for number in range(25)]
+    assert cli("caption", *copies, "--model", tiny_run, "--quiet").err == ""  # Of one picture it is no wonder.

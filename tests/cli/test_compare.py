@@ -47,8 +47,8 @@ def test_two_files(cli: Any, files: tuple[Path, Path, Path], tmp_path: Path) -> 
     assert (finished.status, finished.err) == (0, "")
     found = json.loads(output.read_text())
     assert list(found) == [
-        "a", "b", "images", "tokenizer", "sampling", "references", "seed", "resamples", "confidence", "metrics",
-        "CIDEr_per_image", "per_image",
+        "a", "b", "images", "tokenizer", "scale", "sampling", "references", "seed", "resamples", "confidence",
+        "metrics", "CIDEr_per_image", "per_image",
     ]  # fmt: skip
     assert (found["a"], found["b"], found["images"]) == (str(a), str(b), 60)
     assert found["tokenizer"] == "captioner-ptb-1"
@@ -77,6 +77,7 @@ def test_two_files(cli: Any, files: tuple[Path, Path, Path], tmp_path: Path) -> 
         ["images", "60"],
         ["bootstrap", "10,000 resamples of the images, seed 1"],
         ["tokenizer", "captioner-ptb-1"],
+        ["scale", "fractions of 1; CIDEr-D, up to 10"],
         ["references", f"60 captions of r.json, sha256 {sha256[:12]}"],
         ["sampling of A", "method file, name a.json"],
         ["sampling of B", "method file, name b.json"],

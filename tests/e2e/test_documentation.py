@@ -1,4 +1,4 @@
-"""Every command of the README runs, in its order, on small data that stands in for what a reader has."""
+"""Every command of the README and of what goes on from it runs, in order, on small data such as a reader has."""
 
 import re
 import shlex
@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from captioner.config import DatasetConfig
 from captioner.data.annotations import load_dataset
 
 REPOSITORY = Path(__file__).parents[2]
+FURTHER = (
+    *("docs/captioning.md", "docs/quickstart.md", "docs/tutorial.md"),
+    *("docs/python-api.md", "docs/export.md", "docs/doctor.md"),
+)
+"""What goes on from the README, in this order."""
 SMALL = {
     "dataset": {"size": 60},
     "vocab": {"min_count": 1},
@@ -27,23 +33,32 @@ def blocks(language: str, file: str = "README.md") -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    """The captioner commands of the README, and of the document that goes on from there, as words."""
-    several = blocks("bash") + blocks("bash", "docs/captioning.md")
+    """The captioner commands of the README, and of the documents that go on from there, as words."""
+    several = [block for file in ("README.md", *FURTHER) for block in blocks("bash", file)]
     lines = [line for block in several for line in block.splitlines()]
     parts = [part.strip() for line in lines for part in line.split("&&")]
     return [shlex.split(part)[1:] for part in parts if part.startswith("captioner ")]
 
 
+def small(text: str, **dataset: int) -> str:
+    """A config that trains in seconds."""
+    config = yaml.safe_load(text)
+    for section, values in (*SMALL.items(), ("dataset", dataset)):
+        config.setdefault(section, {}).update(values)
+    config["encoder"].pop("last_stage", None)
+    return yaml.safe_dump(config)
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a reader of the README has it: examples made small, Flickr8k, photographs."""
+    """A folder as a reader of the README has it: examples made small, Flickr8k, photographs with and without texts."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "examples").mkdir()
     for example in (REPOSITORY / "examples").glob("*.yaml"):
-        config = yaml.safe_load(example.read_text())
-        for section, values in SMALL.items():
-            config.setdefault(section, {}).update(values)
-        (folder / "examples" / example.name).write_text(yaml.safe_dump(config))
+        (folder / "examples" / example.name).write_text(small(example.read_text()))
+    (folder / "photos.yaml").write_text(small(blocks("yaml", "docs/tutorial.md")[0]))
+    # Drawn by the command before, the shapes are as many as ever.
+    (folder / "quickstart.yaml").write_text(small((REPOSITORY / "examples/shapes.yaml").read_text(), size=2000))
     shapes = load_dataset(DatasetConfig(format="shapes", root=str(folder / "other"), size=60))
     images = folder / "Flickr8k" / "Images"
     images.mkdir(parents=True)
@@ -55,6 +70,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, name in (("train", "trainImages"), ("val", "devImages")):
         names = [record.file.name for record in shapes.split(split)]
         (folder / "Flickr8k" / f"Flickr_8k.{name}.txt").write_text("\n".join(names) + "\n")
+    (folder / "photos" / "town").mkdir(parents=True)
+    for number, record in enumerate(shapes.records):
+        copy = folder / "photos" / ("town" if number % 2 else "") / f"{record.file.stem}.jpg"
+        Image.open(record.file).save(copy)
+        copy.with_suffix(".txt").write_text("\n".join(record.captions) + "\n")
     (folder / "holiday").mkdir()
     for name in ("beach.jpg", "climber.jpg", "holiday/hill.png"):
         shutil.copy(shapes.records[0].file, folder / name)
@@ -64,15 +84,17 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_readme_commands_run_in_order(reader: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
+    monkeypatch.setattr("captioner.quickstart.CONFIG", reader / "quickstart.yaml")
     seen = []
     for words in commands():
         result = cli(*words)
         assert result.status == 0, (words, result.err)
         seen.append(words[0])
-    assert {"train", "inspect", "evaluate", "compare", "caption", "vocab"} <= set(seen)
+    assert {"quickstart", "train", "inspect", "evaluate", "compare", "caption", "vocab"} <= set(seen)
+    assert (reader / "quickstart/run/curves.html").exists()
     assert (reader / "captions.csv").read_text().startswith("file,caption,log_prob,confidence,error\n")
     assert "<article>" in (reader / "differences.html").read_text()
-    for block in blocks("python") + blocks("python", "docs/captioning.md"):
+    for block in (block for page in ("README.md", *FURTHER) for block in blocks("python", page)):
         exec(compile(block, "a document", "exec"), {})
 
 
@@ -80,6 +102,9 @@ def test_readme_commands_run_in_order(reader: Path, cli, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("example", sorted(path.name for path in (REPOSITORY / "examples").glob("*.yaml")))
 def test_every_example_trains(example: str, reader: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
+    beginning = yaml.safe_load(Path("examples", example).read_text())["training"].get("begin_with")
+    if beginning is not None:
+        assert cli("train", "--config", f"examples/{Path(beginning).name}.yaml", "--run", beginning).status == 0
     result = cli("train", "--config", f"examples/{example}", "--run", f"tried/{example}")
     assert result.status == 0, result.err
     assert cli("inspect", f"tried/{example}").status == 0
@@ -87,5 +112,19 @@ def test_every_example_trains(example: str, reader: Path, cli, monkeypatch: pyte
 
 def test_links_lead_somewhere() -> None:
     for document in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name} links to {target}, which is not there"
+        for link in re.findall(r"\]\((?!https?://)([^)]+)\)", document.read_text()):
+            target, _, anchor = link.partition("#")
+            file = document.parent / target if target else document
+            assert file.exists(), f"{document.name} links to {target}, which is not there"
+            assert not anchor or anchor in anchors(file), f"{document.name} links to {link}, where no heading is such"
+
+
+def anchors(document: Path) -> set[str]:
+    """Of a document's headings, as web pages of repositories name them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_document_is_in_the_index() -> None:
+    named = set(re.findall(r"\]\(([\w-]+\.md)", (REPOSITORY / "docs" / "README.md").read_text()))
+    assert {path.name for path in (REPOSITORY / "docs").glob("*.md")} == {*named, "README.md"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from captioner.evaluation.diversity import collapse, measure, repeats_itself
+from captioner.evaluation.diversity import collapse, measure, others, repeats_itself
 
 words = str.split
 
@@ -27,6 +27,18 @@ def test_every_figure() -> None:
 def test_copies_are_not_counted_where_the_training_captions_are_not_known() -> None:
     assert measure([words("a dog")], [words("a dog")]).novel_caption_ratio is None
     assert measure([words("a dog")], [words("a dog")], training=set()).novel_caption_ratio == 1
+
+
+def test_captions_that_another_picture_does_not_change() -> None:
+    swapped = [(words("a dog"), words("a dog")), (words("a dog"), words("a cat")), ([], []), ([], words("a dog"))]
+    assert measure([words("a dog")], [words("a dog")], swapped=swapped).unchanged_when_swapped == 2 / 4
+    assert measure([words("a dog")], [words("a dog")]).unchanged_when_swapped is None
+
+
+@pytest.mark.parametrize("count", [2, 3, 128])
+def test_every_picture_is_exchanged_for_another_one(count: int) -> None:
+    assert sorted(others(count)) == list(range(count))
+    assert all(own != other for own, other in enumerate(others(count)))
 
 
 def test_captions_without_words() -> None:

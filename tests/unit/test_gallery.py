@@ -3,51 +3,21 @@
 import base64
 import io
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from page_reader import Page
 from PIL import Image
 
 from captioner.errors import UsageError
 from captioner.evaluation.contest import Contest
 from captioner.evaluation.evaluator import Evaluation, score_captions
-from captioner.evaluation.gallery import check_gallery, write_gallery
+from captioner.evaluation.gallery import write_gallery
+from captioner.evaluation.pages import check_pages
 from captioner.evaluation.references import ImageId, References
 from captioner.text import tokenize
 
 NASTY = "<script>alert('dog')</script> & \"a cat\" at http://example.com/x.png"
-
-
-class Page(HTMLParser):
-    """What a browser would make of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
 
 
 def side(captions: dict[ImageId, str], references: References) -> Evaluation:
@@ -131,9 +101,9 @@ def test_those_that_differ_most_come_first() -> None:
 
 
 def test_without_jinja_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_gallery()
+    check_pages("--gallery")
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(UsageError) as refusal:
-        check_gallery()
+        check_pages("--gallery")
     assert refusal.value.problem == "--gallery needs Jinja2, which is not installed"
     assert refusal.value.remedy == "install it: pip install 'captioner[report]'"

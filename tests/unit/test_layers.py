@@ -12,10 +12,33 @@ PACKAGE = Path(__file__).parents[2] / "captioner"
 
 LAYERS = {
     0: {"captioner", "errors", "config", "configfile", "text", "vocab", "transform"}
-    | {"files", "events", "memory", "compute", "parallel", "batch", "charts", "processes"},
+    | {
+        "files",
+        "events",
+        "memory",
+        "compute",
+        "parallel",
+        "batch",
+        "charts",
+        "processes",
+        "calibration",
+        "caption",
+        "registry",
+    },
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
-    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"},
+    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"}
+    | {
+        "review",
+        "attention_gallery",
+        "fingerprint",
+        "sharing",
+        "snapshot",
+        "changes",
+        "quickstart",
+        "doctor",
+        "export",
+    },
     3: {"serving"},
     4: {"cli", "__main__"},
 }

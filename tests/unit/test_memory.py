@@ -1,10 +1,13 @@
 """What says that memory did not suffice, and what does not."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
-from captioner.memory import out_of_memory
+from captioner.errors import CaptionerError
+from captioner.memory import Portions, out_of_memory
 
 
 @pytest.mark.parametrize(
@@ -29,3 +32,35 @@ def test_other_errors() -> None:
         torch.ones(2, 3) @ torch.ones(2, 3)
     assert not out_of_memory(caught.value)
     assert not out_of_memory(ValueError("can't allocate memory"))
+
+
+def test_less_at_once_where_memory_does_not_suffice() -> None:
+    tried: list[int] = []
+
+    def work(items: Sequence[int]) -> list[int]:
+        tried.append(len(items))
+        if len(items) > 5:
+            torch.empty(1 << 50)
+        return [item * item for item in items]
+
+    portions = Portions(32)
+    assert portions.work(work, range(20)) == [item * item for item in range(20)]
+    assert tried == [20, 10, 5, 5, 5, 5]
+    assert portions.work(work, range(7)) == [item * item for item in range(7)]
+    assert tried[6:] == [5, 2]  # What did not fit once is not tried again.
+    assert portions.work(work, []) == []
+
+
+def test_one_that_does_not_fit_and_other_errors() -> None:
+    def work(items: Sequence[int]) -> list[int]:
+        raise MemoryError
+
+    with pytest.raises(CaptionerError) as caught:
+        Portions(4).work(work, range(3))
+    assert str(caught.value) == (
+        "memory does not suffice for one picture\nclose other programs, or use a smaller model"
+    )
+    with pytest.raises(ZeroDivisionError):
+        Portions(4).work(lambda items: [item // 0 for item in items], range(3))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        Portions(4).work(lambda items: [torch.ones(2, 3) @ torch.ones(2, 3)], range(3))

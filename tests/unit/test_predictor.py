@@ -2,15 +2,18 @@
 
 import dataclasses
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from captioner import Captioner
+from captioner import Captioner, predictor
 from captioner.checkpoint import load_checkpoint
 from captioner.compute import Compute
 from captioner.config import DecoderConfig, EncoderConfig, SamplingConfig
@@ -133,3 +136,46 @@ def test_the_fingerprint_covers_settings_that_no_weight_shows(captioner: Caption
         model = CaptionModel(encoder, decoder)
         found.add(Captioner(model, captioner.vocabulary, captioner.sampling, captioner.compute).fingerprint)
     assert len(found) == 2
+
+
+def test_confidence_comes_from_the_checkpoint(tiny_run: Path, captioner: Captioner, files: list[Path]) -> None:
+    """The calibration is fitted to the validation captions of the epoch that was kept, and other copies have none."""
+    checkpoint = load_checkpoint(tiny_run)
+    assert checkpoint.calibration is not None
+    assert sum(each.captions for each in checkpoint.calibration.bins) == 8
+    assert checkpoint.calibration.sampling == checkpoint.config.sampling.model_dump()
+    (caption,) = captioner.caption(files[:1])
+    assert caption.confidence == checkpoint.calibration(caption.score)
+    assert load_checkpoint(tiny_run / "last").calibration is None
+    (plain,) = Captioner.load(tiny_run / "last", device="cpu").caption(files[:1])
+    assert plain.confidence == pytest.approx(math.exp(plain.log_prob / (len(plain.words) + plain.finished)))
+
+
+def test_captions_are_the_same_where_memory_suffices_for_few_pictures(
+    captioner: Captioner, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = captioner.caption(files)
+    small = Captioner(captioner._model, captioner.vocabulary, captioner.sampling, captioner.compute)  # type: ignore[arg-type]
+    encode, sample = small._model.features, predictor.sample
+    most = {"encoded": 0, "searched": 0}
+
+    def features(images: Tensor) -> Tensor:
+        if images.dim() == 4:
+            if len(images) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            most["encoded"] = max(most["encoded"], len(images))
+        return encode(images)
+
+    def search(decoder: Any, features: Tensor, *arguments: Any, **options: Any) -> Any:
+        if len(features) > 6:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory")
+        most["searched"] = max(most["searched"], len(features))
+        return sample(decoder, features, *arguments, **options)
+
+    monkeypatch.setattr(small._model, "features", features)
+    monkeypatch.setattr(predictor, "sample", search)
+    found = small.caption(files)
+    assert [one.words for one in found] == [one.words for one in expected]
+    assert [one.log_prob for one in found] == pytest.approx([one.log_prob for one in expected], abs=1e-5)
+    assert 0 < most["encoded"] <= 3
+    assert 0 < most["searched"] <= 6

@@ -126,14 +126,21 @@ def test_alone_one_does_it_all(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> 
     assert processes.tells_error()
 
 
+def test_nobody_waits_for_processes_that_have_not_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("TORCHELASTIC_RUN_ID", "job"), ("WORLD_SIZE", "8"), ("RANK", "3")):
+        monkeypatch.setenv(name, value)
+    assert (processes.rank(), processes.count(), processes.started(), processes.is_first()) == (0, 1, 8, False)
+    assert processes.gather("x") == ["x"]
+    assert processes.share("abc") == "abc"
+
+
 @given(st.lists(st.one_of(st.none(), st.integers())), st.integers(1, 9))
 def test_shares_merge_into_the_whole(items: list[int | None], number: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCHELASTIC_RUN_ID", "job")
-        patch.setenv("WORLD_SIZE", str(number))
+        patch.setattr(processes, "count", lambda: number)
         shares = []
         for rank in range(number):
-            patch.setenv("RANK", str(rank))
+            patch.setattr(processes, "rank", lambda: rank)
             shares.append(processes.share(items))
     assert list(processes.merge(shares)) == items
     assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -16,9 +16,10 @@ from captioner.checkpoint import load_checkpoint, load_training_state
 from captioner.config import Config
 from captioner.configfile import load_config
 from captioner.errors import Interrupted, UsageError
+from captioner.evaluation.diversity import Diversity
 from captioner.evaluation.evaluator import Evaluation, Validation
 from captioner.evaluation.metrics import METRICS, Scores
-from captioner.events import EpochDone, Event, Note, Progress, ignore
+from captioner.events import EpochDone, Event, Note, Progress, Warned, ignore
 from captioner.experiment import Experiment
 from captioner.loading import evaluate_model
 from captioner.text import tokenize
@@ -27,7 +28,7 @@ from captioner.training.optimisation import build_optimizer
 from captioner.training.schedule import learning_rate_factor
 from captioner.training.trainer import Trainer
 
-TIMES = {"captions_per_second", "tokens_per_second"}
+TIMES = {"captions_per_second", "tokens_per_second", "waiting"}
 """What of a log differs from run to run."""
 
 
@@ -183,6 +184,23 @@ def test_training_stops_when_nothing_improves(tiny_file: Path, tmp_path: Path, m
     assert trainer_of(config, tmp_path, resume=True).fit().epoch == 5
 
 
+def test_a_collapse_is_warned_of_in_each_epoch_that_has_one(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = iter(["all alike", None, "all alike again"])
+    collapsed = dict.fromkeys(Diversity.__dataclass_fields__, 0.0)
+
+    def evaluate(self: Validation, *_: Any) -> Evaluation:
+        diversity = Diversity(**{**collapsed, "collapse": next(said)})
+        return Evaluation(Scores(dict.fromkeys(METRICS, 0.5), {}), 10.0, {}, diversity)
+
+    monkeypatch.setattr(Validation, "evaluate", evaluate)
+    events: list[Event] = []
+    trainer_of(config_of(tiny_file, "training.epochs=3"), tmp_path, events.append).fit()
+    warnings = [event for event in events if isinstance(event, Warned)]
+    assert warnings == [Warned("epoch 1: all alike"), Warned("epoch 3: all alike again")]
+
+
 def test_plateau_halves_the_learning_rate_when_nothing_improves(
     tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,7 +335,7 @@ def test_the_average_is_what_is_validated_and_kept(tiny_file: Path, tmp_path: Pa
     assert scored.perplexity == pytest.approx(row["val_perplexity"], rel=1e-5)
     best, last = (load_checkpoint(tmp_path / name).model.decoder.state_dict() for name in ("best", "last"))
     assert not torch.equal(best["embedding.weight"], last["embedding.weight"])
-    average = load_training_state(tmp_path / "last")["average"]
+    average = load_training_state(tmp_path / "last")["optimisation"]["average"]
     assert any(torch.equal(best["embedding.weight"], value) for value in average)
 
 

@@ -1,4 +1,4 @@
-"""The registry of formats. A new one is a file here, a line below, and its name in ``DatasetConfig.format``."""
+"""The registry of formats. A new one is a file here and a line below, or a call of ``register_format`` elsewhere."""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,8 +12,11 @@ from captioner.data.formats.jsonl import read_jsonl
 from captioner.data.formats.karpathy import read_karpathy
 from captioner.data.formats.reading import Reading
 from captioner.data.formats.shapes import read_shapes
+from captioner.registry import FORMATS
 
-READERS: Final[dict[str, Callable[[DatasetConfig], Reading]]] = {
+Reader = Callable[[DatasetConfig], Reading]
+
+READERS: Final[dict[str, Reader]] = {
     "coco": read_coco,
     "csv": read_csv,
     "flickr": read_flickr,
@@ -23,3 +26,10 @@ READERS: Final[dict[str, Callable[[DatasetConfig], Reading]]] = {
     "shapes": read_shapes,
 }
 """For each ``dataset.format`` what reads it. Readers check the captions' form; ``load_dataset`` all the rest."""
+
+
+def register_format(name: str, read: Reader) -> None:
+    """Let ``dataset.format: name`` be read by ``read``; docs/contributing.md has an example."""
+    READERS[name] = read
+    if name not in FORMATS:
+        FORMATS.append(name)

@@ -31,9 +31,9 @@ def duplicate_findings(
     if across:
         problem = f"{counted(len(across), 'picture')} in more than one split, byte for byte"
         yield Finding.of("same-picture-across-splits", "error", across, problem, _LEAK)
-    if copies := [_shown(pair) for pair in _copies(pictures, listener)]:
-        problem = f"{counted(len(copies), 'pair')} of nearly the same picture in different splits"
-        yield Finding.of("similar-pictures-across-splits", "error", copies, problem, _LEAK)
+    if similar := [_shown(pair) for pair in near_copies(pictures, listener)]:
+        problem = f"{counted(len(similar), 'pair')} of nearly the same picture in different splits"
+        yield Finding.of("similar-pictures-across-splits", "error", similar, problem, _LEAK)
     if within:
         problem = f"{counted(len(within), 'picture')} more than once in a split, byte for byte"
         remedy = "remove all but one, or put all captions with one of them: it counts double"
@@ -48,7 +48,8 @@ def _shown(group: Sequence[Entry]) -> str:
     return names if len(ordered) <= 3 else f"{names} and {len(ordered) - 3:,} more"
 
 
-def _copies(pictures: Sequence[tuple[Entry, PictureFacts]], listener: Listener) -> list[tuple[Entry, Entry]]:
+def near_copies(pictures: Sequence[tuple[Entry, PictureFacts]], listener: Listener) -> list[tuple[Entry, Entry]]:
+    """Pairs of pictures in different splits that are nearly the same, though not byte for byte."""
     # One of those that are the same file, or a thousand blank forms would make a million pairs.
     rich = list({(fact.digest, entry.split): (entry, fact) for entry, fact in pictures if fact.hashes}.values())
     splits = sorted({entry.split or "" for entry, _ in rich})

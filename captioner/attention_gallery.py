@@ -1,0 +1,94 @@
+"""A folder of attention: each photo's strip as a PNG file, and one page of all photos that needs nothing else."""
+
+import base64
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from PIL import Image
+
+from captioner.attention_pictures import strip
+from captioner.caption import Caption
+from captioner.data.images import load_thumbnail, stack_images
+from captioner.errors import ImageError, UsageError
+from captioner.evaluation.pages import check_pages, write_page
+from captioner.events import Listener, Note, Warned
+from captioner.files import atomic_write
+from captioner.predictor import Captioner
+
+ENTRIES = 500
+"""Photos on the page, the first ones: it has some 40 kB for each. Every photo has its strip."""
+_SIDE = 320
+"""Longest side of a thumbnail, in pixels."""
+_TILE = 96
+"""Side of a strip's tiles on the page."""
+
+
+class AttentionGallery:
+    """Watches a job's captions, and draws where each picture's best one looks."""
+
+    def __init__(self, captioner: Captioner, folder: Path, files: Sequence[str], listener: Listener) -> None:
+        """Write into ``folder``. Raises ``UsageError`` where the model has no attention, or the pictures are in there.
+
+        A list of more than one of ``files`` gets the page, too.
+        """
+        captioner.attention(Image.new("RGB", (8, 8)), [])  # Refused before anything is done.
+        places = list(map(os.path.abspath, files))
+        inside = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100,PTH118 - a million names stay strings
+        if any(place.startswith(inside) for place in places):
+            raise UsageError(f"pictures in {folder} are to be captioned", "choose another folder for --attention")
+        self._captioner = captioner
+        self._folder = folder
+        self._listener = listener
+        self._root = os.path.commonpath([os.path.dirname(place) for place in places])  # noqa: PTH120
+        self._several = len(files) > 1
+        self._entries: list[dict[str, Any]] = []
+        self._count = 0
+        if self._several:
+            check_pages("--attention of several pictures")
+
+    def add(self, file: str, captions: Sequence[Caption]) -> None:
+        """Draw the strip of one picture. Raises ``StorageError``."""
+        caption = captions[0]
+        name = os.path.relpath(file, self._root) + ".png"
+        try:
+            images = self._captioner.read(Path(file))
+            if isinstance(images, ImageError):
+                raise images
+            features = self._captioner.encode(tuple(stack_images([image]) for image in images))
+            (maps,) = self._captioner.attend_features(features, [caption.words])
+            picture = strip(images[0], caption.words, maps)
+            with atomic_write(self._folder / name) as stream:
+                picture.save(stream, "PNG")
+            if self._several and self._count < ENTRIES:
+                small = strip(images[0], caption.words, maps, _TILE)
+                self._entries.append(_entry(name, caption, load_thumbnail(Path(file), _SIDE), small))
+        except ImageError as error:  # It has changed since it was captioned.
+            self._listener(Warned(f"{file}: {error.problem}"))
+            return
+        self._count += 1
+
+    def finish(self) -> None:
+        """Write the page. Raises ``StorageError``."""
+        if not self._entries:
+            return
+        page = self._folder / "index.html"
+        write_page(page, "attention_gallery.html.j2", entries=self._entries, count=self._count)
+        self._listener(Note(f"where {self._count:,} captions look is in {page}"))
+
+
+def _entry(name: str, caption: Caption, thumbnail: bytes, small: Image.Image) -> dict[str, Any]:
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=75)
+    return {
+        "name": name.removesuffix(".png").encode("utf-8", "backslashreplace").decode(),
+        "link": quote(os.fsencode(name)),
+        "text": caption.text,
+        "confidence": round(caption.confidence, 4),
+        "thumbnail": base64.b64encode(thumbnail).decode(),
+        "strip": base64.b64encode(stream.getvalue()).decode(),
+        "size": small.size,
+    }

@@ -1,0 +1,25 @@
+"""Draw where a model looks for each word of a caption.
+
+python attention_picture.py runs/flickr8k-attention beach.jpg beach-attention.png
+"""
+
+import sys
+from pathlib import Path
+
+from captioner import Captioner
+from captioner.attention_pictures import strip
+from captioner.data.images import load_image
+
+
+def main(model: str, picture: str, output: str) -> None:
+    """Write the picture, and beside it one tile a word."""
+    captioner = Captioner.load(model)
+    (caption,) = captioner.caption([picture])
+    maps = captioner.attention(picture, caption.words)
+    seen = load_image(Path(picture), captioner.encoder.transform)
+    strip(seen, caption.words, maps).save(output)
+    print(caption.text)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

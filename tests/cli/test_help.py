@@ -1,0 +1,133 @@
+"""Help, completion and near misses: what a person meets who does not know the commands yet."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import typer
+
+from captioner.cli.app import app
+from captioner.cli.examples import split_docstring
+
+GROUP = typer.main.get_command(app)
+COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
+
+
+def run_captioner(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")}
+    return subprocess.run(
+        [sys.executable, "-c", "from captioner.cli.app import main; main()", *words],
+        capture_output=True, text=True, check=False, env={**kept, "COLUMNS": "200", **environment},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples_that_it_understands(name: str) -> None:
+    command = GROUP.commands[name]  # type: ignore[attr-defined]
+    examples = [line for line in (command.epilog or "").split("\n\n") if line.startswith("$ ")]
+    assert examples, f"the docstring of captioner {name} ends in no 'Example: captioner {name} ...'"
+    for example in examples:
+        # What the shell would make of pipes is not for the command to understand.
+        program, called, *words = shlex.split(example.removeprefix("$ ").rpartition("|")[2])
+        assert (program, called) == ("captioner", name)
+        command.make_context(name, list(words))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    command = GROUP.commands[name]  # type: ignore[attr-defined]
+    for parameter in command.params:
+        assert parameter.help, f"{name}: {parameter.name}"
+    assert command.help.endswith(".")
+
+
+def test_help_ends_in_examples(cli: Any) -> None:
+    lines = [line.strip() for line in cli("compare", "--help").out.splitlines() if line.strip()]
+    assert lines[0].startswith("Usage: captioner compare [OPTIONS]")
+    at = lines.index("Examples:")
+    assert lines[at + 1] == "$ captioner compare runs/first runs/second --gallery differences.html"
+    assert lines[at + 2] == "$ captioner compare a.json b.json --references captions_val2014.json"
+    assert at + 3 == len(lines)
+
+
+def test_examples_are_taken_from_docstrings() -> None:
+    def command() -> None:
+        """Do it.
+
+        At once.
+
+        Examples: captioner do
+        this; captioner do that
+        """
+
+    assert split_docstring(command) == ("Do it.\n\nAt once.", ["captioner do this", "captioner do that"])
+
+
+def test_a_mistyped_command(cli: Any) -> None:
+    finished = cli("trian")
+    assert finished.status == 2
+    assert "No such command 'trian'. Did you mean 'train'?" in finished.err
+
+
+@pytest.mark.parametrize(
+    ("shell", "environment"),
+    [
+        ("bash", {"COMP_WORDS": "captioner co", "COMP_CWORD": "1"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "captioner co"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "captioner co", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+def test_shells_complete_commands(shell: str, environment: dict[str, str]) -> None:
+    finished = run_captioner(**environment, _CAPTIONER_COMPLETE=f"complete_{shell}")
+    assert "compare" in finished.stdout, finished.stderr
+    assert "train" not in finished.stdout
+
+
+def test_shells_complete_options() -> None:
+    words = {"COMP_WORDS": "captioner train --re", "COMP_CWORD": "2"}
+    finished = run_captioner(**words, _CAPTIONER_COMPLETE="complete_bash")
+    assert finished.stdout.split() == ["--resume"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_shown(shell: str) -> None:
+    finished = run_captioner("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert finished.returncode == 0, finished.stderr
+    assert f"complete_{shell}" in finished.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals there")
+@pytest.mark.parametrize("words", [["--help"], ["train", "--config", "none.yaml"]], ids=str)
+def test_colours_are_for_terminals_that_want_them(words: list[str]) -> None:
+    piped = run_captioner(*words)
+    assert piped.stdout or piped.stderr
+    assert "\x1b" not in piped.stdout + piped.stderr
+    coloured = re.compile(r"\x1b\[(?:\d+;)*3[0-7]m")
+    assert coloured.search(on_terminal(words))
+    assert not coloured.search(on_terminal(words, NO_COLOR="1"))
+
+
+def on_terminal(words: list[str], **environment: str) -> str:
+    """What the command writes where both its outputs are a terminal."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")}
+    command = [sys.executable, "-c", "from captioner.cli.app import main; main()", *words]
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env={**kept, "TERM": "xterm-256color", **environment}):
+        os.close(theirs)
+        written = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # Linux says so that the other end is closed.
+                break
+            if not part:
+                break
+            written += part
+    os.close(ours)
+    return written.decode()
