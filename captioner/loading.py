@@ -22,6 +22,7 @@ from captioner.predictor import Captioner
 from captioner.training.log import read_log
 
 _SWAPS = 200
+"""Pictures of which to try whether another one in their place changes the caption."""
 
 
 def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Captioner:
