@@ -53,7 +53,7 @@ def main() -> None:
                 f"{CLIENTS} clients: {before.mean(after).compare(rate)}; {rate / (len(one) / (seconds / 2)):.1f} times "
                 f"one client ({len(one) / (seconds / 2):.0f}); median {median(many) * 1e3:.0f} ms, "
                 f"p99 {sorted(many)[len(many) * 99 // 100] * 1e3:.0f} ms; one client {median(one) * 1e3:.0f} ms; "
-                f"processor time {each * 1e3:.1f} ms a picture, of the encoder alone (mean of both) {ideal * 1e3:.1f} ms",
+                f"processor time {each * 1e3:.1f} ms, of the encoder alone (mean of both) {ideal * 1e3:.1f} ms",
                 flush=True,
             )
     finally:
