@@ -12,10 +12,12 @@ from PIL import Image
 
 from captioner.attention_pictures import strip
 from captioner.caption import Caption
+from captioner.data.cloud import is_cloud
 from captioner.data.images import load_thumbnail, stack_images
 from captioner.errors import ImageError, UsageError
+from captioner.evaluation.pages import check_pages, write_page
 from captioner.events import Listener, Note, Warned
-from captioner.files import atomic_write, write_text
+from captioner.files import atomic_write
 from captioner.predictor import Captioner
 
 ENTRIES = 500
@@ -35,6 +37,8 @@ class AttentionGallery:
         A list of more than one of ``files`` gets the page, too.
         """
         captioner.attention(Image.new("RGB", (8, 8)), [])  # Refused before anything is done.
+        if any(map(is_cloud, files)):
+            raise UsageError("--attention draws files, and some of these are addresses", "copy them here first")
         places = list(map(os.path.abspath, files))
         inside = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100,PTH118 - a million names stay strings
         if any(place.startswith(inside) for place in places):
@@ -47,7 +51,7 @@ class AttentionGallery:
         self._entries: list[dict[str, Any]] = []
         self._count = 0
         if self._several:
-            _environment()
+            check_pages("--attention of several pictures")
 
     def add(self, file: str, captions: Sequence[Caption]) -> None:
         """Draw the strip of one picture. Raises ``StorageError``."""
@@ -75,21 +79,8 @@ class AttentionGallery:
         if not self._entries:
             return
         page = self._folder / "index.html"
-        template = _environment().get_template("attention_gallery.html.j2")
-        write_text(page, template.render(entries=self._entries, count=self._count))
+        write_page(page, "attention_gallery.html.j2", entries=self._entries, count=self._count)
         self._listener(Note(f"where {self._count:,} captions look is in {page}"))
-
-
-def _environment() -> Any:
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError:
-        raise UsageError(
-            "--attention of several pictures needs Jinja2, which is not installed",
-            "install it: pip install 'captioner[report]'",
-        ) from None
-    folder = FileSystemLoader(Path(__file__).parent)
-    return Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 
 
 def _entry(name: str, caption: Caption, thumbnail: bytes, small: Image.Image) -> dict[str, Any]:

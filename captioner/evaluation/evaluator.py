@@ -96,6 +96,8 @@ class Validation:
         """A set, by which copies are counted."""
         self.near_twins: int | None = None
         """How many of the pictures are nearly training pictures; None where that is not known."""
+        self.calibration: Calibration | None = None
+        """The model's own, by which confidences are judged."""
         self.swaps = 0
         """Of how many pictures to try whether the caption changes with another picture in its place."""
 
@@ -119,7 +121,7 @@ class Validation:
         listener: Listener,
     ) -> list[Evaluation]:
         """As ``evaluate``, for several ways of choosing captions; each picture is encoded once."""
-        captioner = Captioner(model, vocabulary, samplings[0], compute)
+        captioner = Captioner(model, vocabulary, samplings[0], compute, self.calibration)
         drafts = [_Draft() for _ in samplings]
         loss, count = 0.0, 0
 
