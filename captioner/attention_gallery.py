@@ -12,6 +12,7 @@ from PIL import Image
 
 from captioner.attention_pictures import strip
 from captioner.caption import Caption
+from captioner.data.cloud import is_cloud
 from captioner.data.images import load_thumbnail, stack_images
 from captioner.errors import ImageError, UsageError
 from captioner.evaluation.pages import check_pages, write_page
@@ -36,6 +37,8 @@ class AttentionGallery:
         A list of more than one of ``files`` gets the page, too.
         """
         captioner.attention(Image.new("RGB", (8, 8)), [])  # Refused before anything is done.
+        if any(map(is_cloud, files)):
+            raise UsageError("--attention draws files, and some of these are addresses", "copy them here first")
         places = list(map(os.path.abspath, files))
         inside = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100,PTH118 - a million names stay strings
         if any(place.startswith(inside) for place in places):

@@ -10,6 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from captioner import processes
+from captioner.data.cloud import is_cloud
 from captioner.errors import UsageError
 from captioner.events import Listener, Note, Warned
 from captioner.files import atomic_write, storage_error
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from captioner.folder import FolderJob, Row, Watcher, Wording
     from captioner.manifest import Manifest
     from captioner.predictor import Captioner
+    from captioner.ray_job import Models, RayJob
 
 
 class Existing(str, Enum):
@@ -30,6 +33,13 @@ class Existing(str, Enum):
     overwrite = "overwrite"
     append = "append"
     prepend = "prepend"
+
+
+class Engine(str, Enum):
+    """What does the work."""
+
+    local = "local"
+    ray = "ray"
 
 
 @dataclass(frozen=True)
@@ -44,10 +54,17 @@ class Order:
     """Confidence from which captions pass; the others are for review."""
     listener: Listener
     watch: "Watcher | None" = None
+    ray: "Models | None" = None
+    """What a Ray cluster loads, where it is to do the work."""
 
     @contextmanager
-    def job(self, files: Sequence[str], manifest: Path | None) -> Iterator["FolderJob | None"]:
+    def job(self, files: Sequence[str], manifest: Path | None) -> Iterator["FolderJob | RayJob | None"]:
         """The work, over the manifest at a path or a temporary one; None where another process writes its rows."""
+        if self.ray is not None:
+            from captioner.ray_job import RayJob
+
+            yield RayJob(self.ray, files, self.listener, self.wording, self.number)
+            return
         from captioner.folder import FolderJob
         from captioner.sharing import shared_job
 
@@ -56,6 +73,22 @@ class Order:
 
         with shared_job(make, manifest) as job:
             yield job
+
+
+def choose_engine(
+    engine: Engine, models: Sequence[Path], overrides: Sequence[str], attention: Path | None
+) -> "Models | None":
+    """What a Ray cluster is to load; None: nothing, there is none. Raises ``UsageError`` where that cannot be."""
+    if engine is Engine.local:
+        return None
+    if attention is not None:
+        raise UsageError("--attention draws on this computer", "leave out --engine ray")
+    if processes.count() > 1:
+        raise UsageError("torchrun and --engine ray both share out the work", "leave out one of them")
+    from captioner.ray_job import Models, check_ray
+
+    check_ray()
+    return Models(models, overrides)
 
 
 class Destination(Protocol):
@@ -134,7 +167,7 @@ class RowsFile:
                 yield {"image_id": image_id(row.file), "caption": row.caption}
 
 
-def _known(job: "FolderJob") -> str:
+def _known(job: "FolderJob | RayJob") -> str:
     return f"; {job.known:,} were known" if job.known else ""
 
 
@@ -158,7 +191,9 @@ class Sidecars:
         self._existing = existing
 
     def check(self, files: Sequence[str]) -> None:
-        """Two pictures with one text are refused."""
+        """Two pictures with one text are refused, and those in the cloud, where nothing is written."""
+        if any(map(is_cloud, files)):
+            raise UsageError("--sidecar writes beside files, and some of these are addresses", "use --output")
         refuse_clashes(files, _beside, "{} would share {}", "rename one of them, or write to one file by --output")
 
     def write(self, files: Sequence[str], order: Order) -> int:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
+from captioner.data.cloud import is_cloud, list_cloud
 from captioner.errors import UsageError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
@@ -26,6 +27,8 @@ def expand_inputs(inputs: Sequence[str], recursive: bool = False) -> list[str]:
     for text in inputs:
         if text == "-":
             files += _listed()
+        elif is_cloud(text):
+            files += list_cloud(text, SUFFIXES, recursive)
         elif os.path.isdir(text):  # noqa: PTH112 - it says no, where Path.is_dir raises, to names that cannot be
             files += _inside(text, recursive)
         elif glob.has_magic(text) and not os.path.lexists(text):
@@ -66,7 +69,8 @@ def _listed() -> Iterator[str]:
     for line in sys.stdin.buffer:
         name = line.removesuffix(b"\n").removesuffix(b"\r")
         if name:
-            yield str(Path(os.fsdecode(name)))
+            text = os.fsdecode(name)
+            yield text if is_cloud(text) else str(Path(text))
 
 
 def refuse_clashes(files: Sequence[str], name: Callable[[str], Hashable], problem: str, remedy: str) -> None:

@@ -1,6 +1,5 @@
 """``captioner caption``: pictures -> captions."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from captioner import processes
 from captioner.cli.console import Console
 from captioner.cli.options import Models, Overrides, Quiet
 from captioner.cli.screen import Screen
-from captioner.destinations import Existing, Order, choose_destination
+from captioner.destinations import Engine, Existing, Order, choose_destination, choose_engine
 from captioner.inputs import expand_inputs
 from captioner.rows import Form
 
@@ -42,6 +41,7 @@ def caption(
     attention: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw where each word looks: a PNG a photo, and a page of all.")
     ] = None,
+    engine: Annotated[Engine, typer.Option(help="What does the work: this computer or a Ray cluster.")] = Engine.local,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:
@@ -55,6 +55,8 @@ def caption(
         destination = choose_destination(output, form, sidecar, existing, num_captions) or Screen(console)
         files = processes.of_first(expand_inputs(inputs, recursive) if processes.is_first() else [])
         destination.check(files)
+        cluster = choose_engine(engine, model, overrides, attention)
+        from captioner.attention_gallery import AttentionGallery
         from captioner.folder import Wording
         from captioner.loading import load_captioner
         from captioner.sampling import check_number
@@ -63,15 +65,11 @@ def caption(
         check_number(captioner.sampling, num_captions)
         if min_confidence and captioner.doubt:
             console.warn(captioner.doubt)
-        wording = Wording(prefix, suffix, full_stop)
-        order = Order(captioner, wording, num_captions, min_confidence, console.listen)
-        if attention is None:
-            failed = destination.write(files, order)
-        else:
-            from captioner.attention_gallery import AttentionGallery
-
-            gallery = AttentionGallery(captioner, attention, files, console.listen)
-            failed = destination.write(files, replace(order, watch=gallery.add))
+        gallery = AttentionGallery(captioner, attention, files, console.listen) if attention else None
+        watch, wording = gallery.add if gallery else None, Wording(prefix, suffix, full_stop)
+        order = Order(captioner, wording, num_captions, min_confidence, console.listen, watch, cluster)
+        failed = destination.write(files, order)
+        if gallery:
             gallery.finish()
         failed = processes.of_first(failed)
         if failed:

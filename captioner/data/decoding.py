@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from captioner.data.cloud import is_cloud, read_cloud
 from captioner.data.colour import to_srgb
 from captioner.data.heic import prepare_heic
 from captioner.errors import ImageError
@@ -36,6 +37,8 @@ _UPRIGHT = {
 
 def read_picture(path: Path | str) -> bytes:
     """A file's bytes. Raises ``ImageError`` where there is no file of a picture's size."""
+    if is_cloud(path):
+        return read_cloud(str(path), MAX_BYTES)
     try:
         status = os.stat(path)  # noqa: PTH116 - a million names stay strings
         if stat.S_ISDIR(status.st_mode):

@@ -230,6 +230,7 @@ def test_broken_and_huge_uploads(server: Served, photo: bytes) -> None:
     for _ in range(50):
         with connected(server) as connection:
             connection.sendall(head(server, len(photo)) + photo[: len(photo) // 2])
+    settled(server)
     with connected(server) as connection:
         connection.sendall(head(server, 10**12))
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
@@ -243,7 +244,7 @@ def test_broken_and_huge_uploads(server: Served, photo: bytes) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
     for nonsense in (
         b"\x16\x03\x01\x02\x00\x01\x00",
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/one\r\n\r\n",
         b"A" * 100_000,
         head(server, "9" * 5000),
     ):
@@ -287,6 +288,7 @@ def test_what_the_description_allows_is_never_a_fault(server: Served) -> None:
     """Requests that schemathesis makes of /openapi.json, right ones and wrong ones."""
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     from hypothesis import HealthCheck, Phase, given, seed, settings
+    from hypothesis.errors import Unsatisfiable
 
     schema = schemathesis.openapi.from_dict(httpx.get(f"{server.address}/openapi.json").json())
     modes = schemathesis.GenerationMode
@@ -309,7 +311,7 @@ def test_what_the_description_allows_is_never_a_fault(server: Served) -> None:
                 tried[found.status_code] += 1
                 assert found.status_code < 500
 
-            with contextlib.suppress(schemathesis.errors.SchemathesisError):  # Nothing can be wrong with a plain GET.
+            with contextlib.suppress(Unsatisfiable):  # Nothing can be wrong with a plain GET.
                 check()
     assert sum(tried.values()) > 100
     assert not tried[500]

@@ -33,6 +33,7 @@ LAYERS = {
         "attention_gallery",
         "fingerprint",
         "sharing",
+        "ray_job",
         "snapshot",
         "changes",
         "quickstart",
