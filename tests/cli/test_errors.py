@@ -334,7 +334,7 @@ def test_beam_sizes_with_what_they_do_not_go_with(cli: Any, tiny_run: Path) -> N
         assert_refused(
             cli("evaluate", *arguments, "--beam-sizes", "1,3"),
             2,
-            "--beam-sizes needs --model, and has no --per-image",
+            "--beam-sizes needs --model, and has no --per-image or --report",
             "leave out one of them",
         )
 
