@@ -6,7 +6,7 @@ Colours come from :data:`STYLE`, which a page includes once, so that charts foll
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 _WIDTH, _HEIGHT = 400, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 390, 50, 214
@@ -53,14 +53,20 @@ class Series(NamedTuple):
     """One for each x; what is not finite leaves a gap."""
 
 
-class Bin(NamedTuple):
+class Bin(Protocol):
     """Captions of about the same confidence."""
 
-    confidence: float
-    """Their mean, 0 to 1."""
-    accuracy: float
-    """Share of them that were right, or how right they were, 0 to 1."""
-    captions: int
+    @property
+    def confidence(self) -> float:
+        """Their mean, 0 to 1."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of them that were right."""
+
+    @property
+    def captions(self) -> int:
+        """How many they are."""
 
 
 def line_chart(
@@ -121,7 +127,7 @@ def reliability_diagram(title: str, bins: Iterable[Bin], *, x_label: str = "conf
     The larger a point, the more captions it stands for (Niculescu-Mizil and Caruana 2005, "Predicting Good
     Probabilities With Supervised Learning", figure 1).
     """
-    known = sorted(each for each in bins if each.captions)
+    known = sorted((each for each in bins if each.captions), key=lambda each: each.confidence)
     x_axis, y_axis = _Axis.across([0.0, 0.5, 1.0]), _Axis.up([0, 1])
     parts = [_frame(x_axis.ticks(), y_axis.ticks(), x_label), _rule(_LEFT, _BOTTOM, _RIGHT, _TOP, "ideal")]
     path = " ".join(f"{x_axis(each.confidence):.1f},{y_axis(each.accuracy):.1f}" for each in known)

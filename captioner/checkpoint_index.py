@@ -54,15 +54,6 @@ def fingerprint(path: Path) -> str:
 _PARTS = ("files", "vocabulary", "features", "encoder", "config", "provenance")
 
 
-def calibration_in(index: dict[str, Any], folder: Path) -> Calibration | None:
-    """The calibration in ``index``, of ``folder``; None where there is none. Raises ``CheckpointError``."""
-    values = index["provenance"].get("calibration")
-    try:
-        return None if values is None else Calibration.from_json(values)
-    except (TypeError, KeyError):
-        raise damaged(folder) from None
-
-
 def read_part(folder: Path, index: dict[str, Any], part: str) -> bytes:
     """A file that ``read_index`` gives, whole. Raises ``CheckpointError`` unless its content is what was written."""
     name: str = index["files"].get(part, f"its {part}")
@@ -86,6 +77,15 @@ def read_config(folder: Path, index: dict[str, Any]) -> Config:
                 f"{folder} has a decoder of type '{kind}', which is not known here",
                 "register it first, as the program that trained it did (docs/contributing.md)",
             ) from None
+        raise damaged(folder) from None
+
+
+def calibration_in(index: dict[str, Any], folder: Path) -> Calibration | None:
+    """The calibration in ``index``, of ``folder``; None where there is none. Raises ``CheckpointError``."""
+    values = index["provenance"].get("calibration")
+    try:
+        return None if values is None else Calibration.from_json(values)
+    except (TypeError, KeyError):
         raise damaged(folder) from None
 
 

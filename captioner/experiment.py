@@ -149,7 +149,8 @@ class Experiment:
         if any(record.split == "train" for record in records):
             return None
         memory = Path(self.config.features.path or "features") / "pictures.json"
-        twins = twins_in_training(records, self.dataset.split("train"), self.root, memory, self.listener)
+        with processes.first_before_others():
+            twins = twins_in_training(records, self.dataset.split("train"), self.root, memory, self.listener)
         if twins:
             self.listener(
                 Warned(

@@ -22,6 +22,7 @@ from captioner.predictor import Captioner
 from captioner.training.log import read_log
 
 _SWAPS = 200
+"""Pictures of which to try whether another one in their place changes the caption."""
 
 
 def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Captioner:
@@ -73,8 +74,7 @@ def evaluate_beams(
         known = first.training_captions.values()
         validation.training_captions = {tuple(words) for several in known for words in several}
         validation.near_twins = first.near_twins(validation.records)
-    validation.swaps = _SWAPS
-    validation.confidence = checkpoints[0].calibration
+    validation.calibration, validation.swaps = checkpoints[0].calibration, _SWAPS
     sampling = first.config.sampling
     samplings = [
         sampling.model_copy(update={"method": "greedy" if size == 1 else "beam", "beam_size": size})

@@ -75,7 +75,7 @@ def joined() -> Iterator[None]:
         if here > gpus:
             raise UsageError(
                 f"{here} processes on a machine with {gpus} GPUs",
-                f"start one a GPU: torchrun --nproc-per-node {gpus} -m captioner ...",
+                f"start one a GPU: torchrun --nproc-per-node {gpus} -m -- captioner ...",
             )
         torch.cuda.set_device(_number("LOCAL_RANK", 0))
     with _ended_by_torchrun():

@@ -32,7 +32,7 @@ def steps(folder: Path, data: Path | None) -> Iterator[Step]:
     """
     file, run = folder / "config.yaml", folder / "run"
     config = _write_config(file, data, folder / "data")
-    with_config = ["--config", str(file)]
+    with_config, model = ["--config", str(file)], ["--model", str(run)]
     if data is None:
         yield Step("pictures of shapes, each with five captions", ["download", "shapes", "--root", config.dataset.root])
     yield Step("what is wrong with the data", ["lint", *with_config])
@@ -42,8 +42,14 @@ def steps(folder: Path, data: Path | None) -> Iterator[Step]:
         "encoder and decoder, both from nothing; as the encoder learns too, its features cannot be stored",
         ["train", *with_config, "--run", str(run), *going_on],
     )
-    yield Step("how good its captions of other pictures are", ["evaluate", "--model", str(run), "--split", "val"])
-    yield Step("captions of pictures that it has never seen", ["caption", *_unseen(config), "--model", str(run)])
+    yield Step(
+        "how good its captions of other pictures are, and a report with the best and the worst of them",
+        ["evaluate", *model, "--split", "val", "--report", str(folder / "report.html")],
+    )
+    yield Step(
+        "captions of pictures that it has never seen, and where it looks for each word",
+        ["caption", *_unseen(config), *model, "--attention", str(folder / "attention")],
+    )
 
 
 def _write_config(file: Path, data: Path | None, shapes: Path) -> Config:

@@ -17,11 +17,14 @@ from typer.models import ArgumentInfo  # noqa: E402
 
 from captioner import errors  # noqa: E402
 from captioner.cli.app import app  # noqa: E402
+from captioner.cli.examples import split_docstring  # noqa: E402
 from captioner.config import Config  # noqa: E402
+from captioner.data.formats.files import broken  # noqa: E402
 from captioner.registry import DECODERS, FORMATS  # noqa: E402
 
 _NAMED = {("decoder", "type"): DECODERS, ("dataset", "format"): FORMATS}
 _WRITTEN = "This page is written by [generate.py](generate.py) from {}; mend that, not this."
+_BROKEN = inspect.signature(broken).parameters["remedy"].default
 _HELPERS = {"counted": "*number* {1}s", "nearest": ", did you mean ...?"}
 _REASONS = {"strerror": "reason", "error": "reason", "problem": "what"}
 _TYPES = {"string": "text", "boolean": "`true` or `false`", "null": "nothing", "object": "keys and values"}
@@ -89,11 +92,11 @@ def command_reference() -> str:
     for command in app.registered_commands:
         function = inspect.unwrap(command.callback)  # type: ignore[arg-type]
         name = command.name or function.__name__
-        text, _, example = inspect.cleandoc(function.__doc__ or "").partition("\n\nExample: ")
+        text, examples = split_docstring(function)
         found = list(parameters(function))
         usage = "".join(f" {written.strip('`*')}" for is_argument, written, *_ in found if is_argument)
         lines += [f"## {name}", "", *text.splitlines(), "", "```"]
-        lines += [f"captioner {name} [OPTIONS]{usage}", *([example] if example else []), "```", ""]
+        lines += [f"captioner {name} [OPTIONS]{usage}", *examples, "```", ""]
         lines += ["| | | default |", "|---|---|---|", *(_row(*cells) for _, *cells in found), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -102,6 +105,8 @@ def parameters(function: Callable[..., Any]) -> Iterator[tuple[bool, str, str, s
     """Of a command: whether each is an argument, how it is written (bold if it must be), what it does, its default."""
     hints = get_type_hints(function, include_extras=True)
     for name, parameter in inspect.signature(function).parameters.items():
+        if not get_args(hints[name]):  # What typer passes in itself.
+            continue
         kind, info = get_args(hints[name])[:2]
         required = parameter.default is inspect.Parameter.empty
         if get_origin(kind) is UnionType:
@@ -169,15 +174,15 @@ def messages() -> Iterator[tuple[str, str, str, str]]:
                 if isinstance(target, ast.Name)
             }
             for node in ast.walk(function):
-                if (
-                    isinstance(node, ast.Call)
-                    and isinstance(node.func, ast.Name)
-                    and node.func.id in names
-                    and node.args
-                ):
-                    problem, remedy = (*(template(part, known) for part in node.args), "")[:2]
-                    if re.search(r"[a-z]{2}", re.sub(r"\*.*?\*", "", problem)):
-                        yield node.func.id, problem, remedy, path.relative_to(package).as_posix()
+                name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+                if not isinstance(node, ast.Call) or name not in {*names, "broken"} or not node.args:
+                    continue
+                parts = [template(part, known) for part in node.args]
+                if name == "broken":  # What is wrong in a line of a file.
+                    name, parts = "DatasetError", [f"*path*:*line*: {parts[2]}", *(parts[3:] or [_BROKEN])]
+                problem, remedy = (*parts, "")[:2]
+                if re.search(r"[a-z]{2}", re.sub(r"\*.*?\*", "", problem)):
+                    yield name, problem, remedy, path.relative_to(package).as_posix()
 
 
 def template(node: ast.expr, known: dict[str, ast.expr]) -> str:

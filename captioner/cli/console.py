@@ -14,7 +14,6 @@ from rich import box
 from rich.console import Console as RichConsole
 from rich.table import Column, Table
 
-from captioner import processes
 from captioner.cli.display import Display, amount
 from captioner.errors import CaptionerError
 from captioner.events import EpochDone, Event, Note, Progress, Warned, to_json
@@ -125,9 +124,8 @@ class Console:
         sys.stdout.write(self.to_json(value))
 
     def write_json(self, path: Path, value: Any) -> None:
-        """A value for programs, in a file, which the first process writes. Raises ``StorageError``."""
-        if processes.is_first():
-            write_text(path, self.to_json(value))
+        """A value for programs, in a file. Raises ``StorageError``."""
+        write_text(path, self.to_json(value))
 
     def warn(self, text: str) -> None:
         """A line worth acting on."""

@@ -61,6 +61,8 @@ def evaluate(
             evaluations = [evaluate_files(predictions, references)]
         else:
             evaluations = evaluate_beams(model, split, overrides, console.listen, sizes, allow_training_split)
+        if not processes.is_first():
+            return
         if official:
             evaluations = [score_officially(each, console.listen) for each in evaluations]
         for warning in tables.collapses(evaluations):
@@ -68,7 +70,7 @@ def evaluate(
         result = [each.beam_json() for each in evaluations] if sizes else evaluations[0].to_json()
         if output is not None:
             console.write_json(output, result)
-        if per_image is not None and processes.is_first():
+        if per_image is not None:
             write_rows(per_image, evaluations[0].image_rows())
         if report is not None:
             command = shlex.join(["captioner", *sys.argv[1:]])

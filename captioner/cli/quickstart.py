@@ -1,6 +1,7 @@
 """``captioner quickstart``: the whole path, one command after the other, on built-in pictures or on one's own."""
 
 import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,7 @@ def quickstart(
     start, console = time.monotonic(), Console()
     for step in steps(folder, data):
         console.command(["captioner", *step.words], step.purpose)
+        sys.argv[1:] = step.words  # Which a report gives as its origin.
         try:
             # The command line itself: what is shown is what runs.
             status = context.find_root().command.main(step.words, "captioner", standalone_mode=False)
@@ -41,5 +43,6 @@ def quickstart(
             raise typer.Exit(status)
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     console.done(f"all done in {minutes} min {seconds} s; what was made is in {folder}")
-    console.done(f"how training went: {folder / 'run' / 'curves.html'}")
+    for page in ("run/curves.html", "report.html", "attention/index.html"):
+        console.done(f"to look at: {folder / page}")
     console.done(f"try a picture of yours: captioner caption PICTURE.jpg --model {folder / 'run'}")

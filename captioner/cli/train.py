@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from captioner import processes
 from captioner.cli.console import Console
 from captioner.cli.options import ConfigFile, Overrides, Quiet, open_experiment
 from captioner.events import Listener, to_all
@@ -30,7 +31,7 @@ def train(
     run = run or Path("runs") / config.stem
     with Console(quiet, events=as_json) as console:
         listeners: list[Listener] = [console.listen]
-        if tensorboard:
+        if tensorboard and processes.is_first():
             from captioner.training.tensorboard import TensorBoard
 
             listeners.append(TensorBoard(run).listen)

@@ -96,8 +96,8 @@ class Validation:
         """A set, by which copies are counted."""
         self.near_twins: int | None = None
         """How many of the pictures are nearly training pictures; None where that is not known."""
-        self.confidence: Calibration | None = None
-        """Of the model, what makes confidence of its captions' log-probabilities."""
+        self.calibration: Calibration | None = None
+        """The model's own, by which confidences are judged."""
         self.swaps = 0
         """Of how many pictures to try whether the caption changes with another picture in its place."""
 
@@ -121,7 +121,7 @@ class Validation:
         listener: Listener,
     ) -> list[Evaluation]:
         """As ``evaluate``, for several ways of choosing captions; each picture is encoded once."""
-        captioner = Captioner(model, vocabulary, samplings[0], compute, self.confidence)
+        captioner = Captioner(model, vocabulary, samplings[0], compute, self.calibration)
         drafts = [_Draft() for _ in samplings]
         loss, count = 0.0, 0
 

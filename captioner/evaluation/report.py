@@ -11,7 +11,7 @@ from typing import Any
 
 from captioner import __version__
 from captioner.attention_pictures import overlays
-from captioner.calibration import RIGHT
+from captioner.calibration import RIGHT, doubt
 from captioner.charts import STYLE
 from captioner.checkpoint_index import fingerprint
 from captioner.description import describe
@@ -20,11 +20,11 @@ from captioner.evaluation.bootstrap import CONFIDENCE, FEW_IMAGES, RESAMPLES, sc
 from captioner.evaluation.evaluator import Evaluation
 from captioner.evaluation.pages import picture_of, small_source, write_page
 from captioner.evaluation.references import ImageId
-from captioner.evaluation.report_charts import calibration_error, evaluation_charts, training_charts
+from captioner.evaluation.report_charts import evaluation_charts, reliability
 from captioner.evaluation.tables import score_rows
 from captioner.evaluation.word_use import ClassUse, word_use
 from captioner.predictor import Captioner
-from captioner.training.log import Row
+from captioner.training.curves import Row, curves
 
 EXAMPLES = 8
 """Images in each gallery."""
@@ -67,9 +67,10 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
         interval=f"{CONFIDENCE:.0%}",
         resamples=RESAMPLES,
         figures=[row for row in score_rows(evaluation) if row[0] not in evaluation.scores.corpus],
-        training=training_charts(origin.log, _best_epoch(sections)),
+        training=list(curves(origin.log, sections[0]["training"]["epoch"])) if origin.log else [],
         charts=evaluation_charts(evaluation),
-        error=calibration_error(evaluation) if evaluation.confidences else None,
+        error=reliability(evaluation)[0] if evaluation.confidences else None,
+        doubt=_doubt(evaluation, origin),
         right=RIGHT,
         classes=[_class_row(each) for each in word_use(evaluation.words, evaluation.references.words)],
         galleries=galleries,
@@ -86,8 +87,10 @@ def _scores(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     ]
 
 
-def _best_epoch(sections: Sequence[dict[str, dict[str, Any]]]) -> float | None:
-    return sections[0]["training"]["epoch"] if sections else None
+def _doubt(evaluation: Evaluation, origin: Origin) -> str:
+    if origin.captioner is None:
+        return ""
+    return doubt(origin.captioner.calibration, evaluation.sampling["method"], len(origin.models))
 
 
 def _class_row(found: ClassUse) -> dict[str, Any]:

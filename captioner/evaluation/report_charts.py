@@ -1,40 +1,17 @@
-"""The charts of an evaluation's report: training, lengths, scores, confidence, and how far that is to be trusted."""
+"""The charts of captions in a report: lengths, scores, confidence, and how far that is to be trusted."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from captioner import calibration
-from captioner.calibration import RIGHT, expected_error
-from captioner.charts import Bin, Series, Svg, bar_chart, line_chart, reliability_diagram
+import numpy as np
+
+from captioner.calibration import RIGHT, Bin, expected_error
+from captioner.charts import Series, Svg, bar_chart, reliability_diagram
 from captioner.evaluation.evaluator import Evaluation
-from captioner.training.log import Row
 
 _LONGEST: Final = 30
 """Words; longer captions are counted with these."""
-_CURVES: Final[tuple[tuple[str, dict[str, str]], ...]] = (
-    ("Training loss (nats per word)", {"loss": ""}),
-    ("Validation CIDEr", {"val_CIDEr": ""}),
-    ("Validation BLEU and ROUGE-L", {f"val_Bleu_{n}": f"BLEU-{n}" for n in (1, 2, 3, 4)} | {"val_ROUGE_L": "ROUGE-L"}),
-    ("Validation perplexity", {"val_perplexity": ""}),
-    ("Learning rate", {"learning_rate": ""}),
-)
-
-
-def training_charts(rows: Sequence[Row], best: float | None) -> list[Svg]:
-    """Curves of a run's log over its epochs; ``best`` is the epoch of the model that is reported on."""
-    epochs = [float(row["epoch"]) for row in rows]
-    return [
-        line_chart(
-            title,
-            epochs,
-            [Series(name, [float(row.get(key, "nan")) for row in rows]) for key, name in names.items()],
-            x_label="epoch",
-            mark=best,
-        )
-        for title, names in _CURVES
-        if rows and any(key in rows[-1] for key in names)
-    ]
 
 
 def evaluation_charts(evaluation: Evaluation) -> list[Svg]:
@@ -44,24 +21,15 @@ def evaluation_charts(evaluation: Evaluation) -> list[Svg]:
         confidences = list(evaluation.confidences.values())
         charts += [
             _histogram("Confidence", confidences, "confidence", 0.1, 1),
-            reliability_diagram("How often captions are right, by confidence", reliability(evaluation)),
+            reliability_diagram("How often captions are right, by confidence", reliability(evaluation)[1]),
         ]
     return charts
 
 
-def reliability(evaluation: Evaluation) -> list[Bin]:
-    """Captions by confidence, in bins of as many each, and the share of each bin that is right."""
-    return [Bin(each.confidence, each.accuracy, each.captions) for each in _judged(evaluation)[1]]
-
-
-def calibration_error(evaluation: Evaluation) -> float:
-    """Mean distance of a bin's confidence from its share of right captions."""
-    return _judged(evaluation)[0]
-
-
-def _judged(evaluation: Evaluation) -> tuple[float, tuple[calibration.Bin, ...]]:
-    right = [evaluation.scores.per_image[key]["CIDEr"] >= RIGHT for key in evaluation.confidences]
-    return expected_error(list(evaluation.confidences.values()), right)
+def reliability(evaluation: Evaluation) -> tuple[float, tuple[Bin, ...]]:
+    """Expected calibration error of the confidences, and the captions by confidence with the share that is right."""
+    ciders = [evaluation.scores.per_image[key]["CIDEr"] for key in evaluation.confidences]
+    return expected_error(list(evaluation.confidences.values()), np.array(ciders) >= RIGHT)
 
 
 def _ciders(evaluation: Evaluation) -> list[float]:

@@ -49,7 +49,7 @@ def curves_page(name: str, rows: Sequence[Row]) -> str:
         f"{len(rows)} {'epoch' if len(rows) == 1 else 'epochs'}; the best validation CIDEr, "
         f"{_text(best, 'val_CIDEr')}, was in epoch {best['epoch']}; the loss is {_text(last, 'loss')} now."
     )
-    charts = "\n".join(f"<section>{chart}</section>" for chart in _charts(rows, _number(best, "epoch", 0)))
+    charts = "\n".join(f"<section>{chart}</section>" for chart in curves(rows, _number(best, "epoch", 0)))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -59,7 +59,8 @@ def curves_page(name: str, rows: Sequence[Row]) -> str:
     )
 
 
-def _charts(rows: Sequence[Row], best_epoch: float) -> Iterator[Svg]:
+def curves(rows: Sequence[Row], best_epoch: float) -> Iterator[Svg]:
+    """A chart for each figure of a run's log; ``best_epoch`` is marked."""
     known = {key for _, names in _CHARTS for key in names} | _NOT_DRAWN
     numeric = [key for key, value in rows[-1].items() if isinstance(value, int | float)]
     others = [(key.replace("_", " "), {key: ""}) for key in numeric if key not in known]

@@ -30,4 +30,4 @@ def write_log(run: Path, rows: Sequence[Row]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(run / "log.csv", table.getvalue())
-    write_text(run / "curves.html", curves_page(run.name, rows))
+    write_text(run / "curves.html", curves_page(str(run), rows))

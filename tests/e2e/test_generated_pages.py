@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from captioner import errors
 from captioner.config import Config
 
 REPOSITORY = Path(__file__).parents[2]
@@ -56,8 +57,8 @@ def test_every_message_is_there(pages: dict[str, str]) -> None:
     for path in (REPOSITORY / "captioner").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
-                name, first = ast.unparse(node.exc.func), node.exc.args[0]
-                if name.endswith("Error") and name[0].isupper() and name not in vars(__builtins_module()):
+                first = node.exc.args[0]
+                if ast.unparse(node.exc.func) in vars(errors):
                     parts = first.values if isinstance(first, ast.JoinedStr) else [first]
                     for part in parts:
                         if isinstance(part, ast.Constant) and len(part.value.strip()) > 12:

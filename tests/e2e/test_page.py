@@ -3,14 +3,11 @@
 import base64
 import importlib
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from live_server import live
 
 from captioner.serving.limits import Access

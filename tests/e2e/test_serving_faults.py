@@ -1,4 +1,4 @@
-"""Thousands of malformed requests: each is refused with a reason, none is a fault, none hangs, and memory comes back."""
+"""Thousands of malformed requests: each is refused with a reason, none is a fault or hangs, and memory comes back."""
 
 import contextlib
 import io
@@ -6,7 +6,6 @@ import json
 import random
 import socket
 import struct
-import sys
 import time
 import zlib
 from collections import Counter
@@ -15,10 +14,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from live_server import Served, counted, served
 from PIL import Image
-
-sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("unit", "cli")]
-from test_serve import Served, counted, served
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +138,7 @@ def query(dice: random.Random) -> str:
         "%00",
     ]
     values = ["1", "3", "0", "-1", "true", "sample", "greedy", "1e9", "nan", "inf", "", "%ff", "9" * 30, "\u00e4"]
-    return "&".join(f"{dice.choice(options)}={dice.choice(values)}" for _ in range(dice.choice((0, 0, 1, 2, 4))))
+    return "&".join(f"{dice.choice(options)}={dice.choice(values)}" for _ in range(dice.choice((0, 0, 0, 0, 0, 1, 2))))
 
 
 def test_two_thousand_malformed_requests(server: Served, photo: bytes) -> None:
@@ -197,28 +194,35 @@ def answer(connection: socket.socket) -> bytes:
     return found
 
 
-def test_slow_senders_are_let_go(server: Served) -> None:
-    """A byte every half second: of a body, for five seconds; of a header, for ten."""
-    with connected(server) as body, connected(server) as header, connected(server) as silent:
-        body.sendall(head(server, 1000))
-        start = time.monotonic()
-        ended: dict[str, float] = {}
-        while len(ended) < 2 and time.monotonic() - start < 60:
-            for name, connection, sign in (("body", body, b"x"), ("header", header, b"G")):
-                if name not in ended:
-                    try:
-                        connection.sendall(sign)
-                        connection.settimeout(0.25)
-                        if (name == "header" and connection.recv(100) == b"") or (
-                            name == "body" and connection.recv(100).startswith(b"HTTP/1.1 408 ")
-                        ):
-                            ended[name] = time.monotonic() - start
-                    except TimeoutError:
-                        pass
-                    except OSError:
-                        ended[name] = time.monotonic() - start
-        assert 4 < ended["body"] < 30
-        assert 8 < ended["header"] < 40
+def drip(connection: socket.socket) -> tuple[float, bytes]:
+    """Send a byte every quarter of a second until the server has had enough: after how long, and its answer."""
+    start = time.monotonic()
+    connection.settimeout(0.25)
+    while time.monotonic() - start < 60:
+        with contextlib.suppress(TimeoutError):
+            try:
+                connection.sendall(b"G")
+                said = connection.recv(65536)
+            except ConnectionError:
+                said = b""
+            return time.monotonic() - start, said
+    raise AssertionError("the server still waits after a minute")
+
+
+def test_a_body_that_drips_in_is_refused(server: Served) -> None:
+    with connected(server) as connection:
+        connection.sendall(head(server, 1000))
+        seconds, said = drip(connection)
+    assert 4 < seconds < 30
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b'"detail":"the body took longer than 5 s"' in said
+
+
+def test_a_header_that_drips_in_and_silence_are_cut_off(server: Served) -> None:
+    with connected(server) as silent, connected(server) as connection:
+        seconds, said = drip(connection)
+        assert 8 < seconds < 40
+        assert said == b""
         assert answer(silent) == b""
 
 
@@ -226,6 +230,7 @@ def test_broken_and_huge_uploads(server: Served, photo: bytes) -> None:
     for _ in range(50):
         with connected(server) as connection:
             connection.sendall(head(server, len(photo)) + photo[: len(photo) // 2])
+    settled(server)
     with connected(server) as connection:
         connection.sendall(head(server, 10**12))
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
@@ -239,7 +244,7 @@ def test_broken_and_huge_uploads(server: Served, photo: bytes) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
     for nonsense in (
         b"\x16\x03\x01\x02\x00\x01\x00",
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/one\r\n\r\n",
         b"A" * 100_000,
         head(server, "9" * 5000),
     ):
@@ -283,6 +288,7 @@ def test_what_the_description_allows_is_never_a_fault(server: Served) -> None:
     """Requests that schemathesis makes of /openapi.json, right ones and wrong ones."""
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     from hypothesis import HealthCheck, Phase, given, seed, settings
+    from hypothesis.errors import Unsatisfiable
 
     schema = schemathesis.openapi.from_dict(httpx.get(f"{server.address}/openapi.json").json())
     modes = schemathesis.GenerationMode
@@ -305,7 +311,7 @@ def test_what_the_description_allows_is_never_a_fault(server: Served) -> None:
                 tried[found.status_code] += 1
                 assert found.status_code < 500
 
-            with contextlib.suppress(schemathesis.errors.SchemathesisError):  # Nothing can be wrong with a plain GET.
+            with contextlib.suppress(Unsatisfiable):  # Nothing can be wrong with a plain GET.
                 check()
     assert sum(tried.values()) > 100
     assert not tried[500]

@@ -57,7 +57,9 @@ def run(folder: Path, *words: object, number: int = 2, options: tuple[str, ...] 
     paths = os.pathsep.join(sys.path)
     every = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "COLUMNS": "200", **environment}
     start = (
-        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number), *options] if number > 1 else []
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number), *options, "--"]
+        if number > 1
+        else []
     )
     command = [sys.executable, *start, str(program), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=every, timeout=900, cwd=folder)
@@ -100,8 +102,11 @@ def test_a_death_and_what_torchrun_starts_again(work: Path, runs: tuple[Path, Pa
     words = ["train", "--config", tiny_file, "--run", work / "dead", *SETTINGS]
     died = run(work, *words, DIE_AT="13")
     assert died.returncode == 1
-    told = [line for line in died.stderr.splitlines() if line.startswith("error:")]
-    assert told == ["error: another process of this job has died"]
+    (told,) = [line for line in died.stderr.splitlines() if line.startswith("error:")]
+    assert told in (
+        "error: another process of this job has died",
+        "error: torchrun has ended this job: another of its processes has died, or it was told to",
+    )
     words[4] = work / "again"
     again = run(work, *words, options=("--max-restarts", "1"), DIE_AT="13")
     assert again.returncode == 0, again.stderr
@@ -120,11 +125,13 @@ def test_one_of_two_has_little_memory(work: Path, runs: tuple[Path, Path], tiny_
 
 
 def test_two_processes_score_as_one(work: Path, runs: tuple[Path, Path]) -> None:
+    shown = []
     for number in (1, 2):
         words = ["evaluate", "--model", runs[0], "--output", work / f"{number}.json"]
         finished = run(work, *words, "--per-image", work / f"{number}.jsonl", number=number)
         assert finished.returncode == 0, finished.stderr
-        assert finished.stdout.count("CIDEr") == 1
+        shown.append(finished.stdout)
+    assert shown[1] == shown[0] != ""
     for name in ("json", "jsonl"):
         assert (work / f"2.{name}").read_bytes() == (work / f"1.{name}").read_bytes()
 

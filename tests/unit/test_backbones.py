@@ -203,6 +203,27 @@ def test_an_unknown_stage() -> None:
     )
 
 
+def test_an_unknown_last_stage() -> None:
+    assert refusal(lambda: encoder_of(RESNET, "none", last_stage="layer_3")) == (
+        "resnet18 has no stage 'layer_3', did you mean 'layer3'?",
+        "set encoder.last_stage to one of conv1, bn1, relu, maxpool, layer1, layer2, layer3, layer4",
+    )
+
+
+def test_an_earlier_stage_gives_what_it_gives_in_the_whole_backbone(tmp_path: Path) -> None:
+    path, model = weights_file(tmp_path, RESNET)
+    seen: list[torch.Tensor] = []
+    model.layer3.register_forward_hook(lambda *parts: seen.append(parts[-1]))
+    images = pictures(64)
+    reference(RESNET, model, images)
+    encoder = encoder_of(RESNET, str(path), last_stage="layer3", image_size=64)
+    with torch.no_grad():
+        features = encoder(images)
+    torch.testing.assert_close(features, seen[0].flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-4)
+    assert encoder.feature_shape() == (16, 256)
+    assert not any("layer4" in name for name in encoder.state_dict())
+
+
 WRONG_MODEL = "set encoder.backbone to the model that these weights were saved from, or encoder.weights to another file"
 
 

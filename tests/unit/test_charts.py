@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from captioner.charts import STYLE, Bin, Series, Svg, bar_chart, line_chart, reliability_diagram
+from captioner.calibration import Bin
+from captioner.charts import STYLE, Series, Svg, bar_chart, line_chart, reliability_diagram
 
 Element = ElementTree.Element
 

@@ -1,9 +1,14 @@
-"""A server in a thread of this process, on a free port of loopback, and a client of it."""
+"""A server on a free port of loopback: in a thread of this process, or by ``captioner serve`` in its own."""
 
 import contextlib
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -49,3 +54,42 @@ def live(run: Path, access: Access = NOBODY, limits: Limits = LIMITS) -> Iterato
             time.sleep(0.01)
         assert outcome == ["ready"]
         yield client
+
+
+@dataclass
+class Served:
+    process: "subprocess.Popen[str]"
+    address: str
+    said: list[str]
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, list[str]]:
+        """Its exit status and all that it said, without the times."""
+        self.process.send_signal(number)
+        assert self.process.stderr is not None
+        self.said += [line.rstrip()[9:] for line in self.process.stderr]
+        return self.process.wait(60), self.said
+
+
+@contextlib.contextmanager
+def served(*arguments: object, **environment: str) -> Iterator[Served]:
+    command = [sys.executable, "-m", "captioner", "serve", "--port", "0", *map(str, arguments)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+    try:
+        said: list[str] = []
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line.rstrip()[9:])
+            if said[-1].startswith("ready: "):
+                break
+        assert said, process.wait(60)
+        yield Served(process, said[-1].removeprefix("ready: "), said)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def counted(address: str, name: str) -> float:
+    lines = httpx.get(f"{address}/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
