@@ -21,9 +21,7 @@ def evaluate(
     references: Annotated[Path | None, typer.Option(help="COCO captions file to score --predictions against.")] = None,
     beam_sizes: Annotated[str, typer.Option(metavar="N,N", help="Table of these beam sizes; 1 is greedy.")] = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the scores as JSON.")] = None,
-    official: Annotated[
-        bool, typer.Option("--official", help="METEOR, SPICE and the official tokeniser, by pycocoevalcap and Java.")
-    ] = False,
+    official: Annotated[bool, typer.Option("--official", help="METEOR, SPICE and official tokens, by Java.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write all about it as one HTML page.")] = None,
     per_image: Annotated[Path | None, typer.Option(help="Write each image's scores as JSON lines.")] = None,
     allow_training_split: Annotated[
@@ -39,8 +37,7 @@ def evaluate(
     captioner evaluate --predictions results.json --references captions_val2014.json
     """
     if bool(model) == bool(predictions) or (predictions is None) != (references is None):
-        remedy = "give either --model (and --split), or --predictions with --references"
-        raise UsageError("nothing to score, or too much", remedy)
+        raise UsageError("nothing to score, or too much", "give either --model, or --predictions with --references")
     sizes = whole_numbers("--beam-sizes", beam_sizes)
     if sizes and (not model or per_image is not None or report is not None):
         raise UsageError("--beam-sizes needs --model, and has no --per-image or --report", "leave out one of them")

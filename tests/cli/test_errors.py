@@ -345,7 +345,7 @@ def test_nothing_to_score(cli: Any, tmp_path: Path) -> None:
             cli("evaluate", *arguments),
             2,
             "nothing to score, or too much",
-            "give either --model (and --split), or --predictions with --references",
+            "give either --model, or --predictions with --references",
         )
 
 

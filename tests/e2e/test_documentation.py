@@ -14,7 +14,7 @@ from captioner.data.annotations import load_dataset
 
 REPOSITORY = Path(__file__).parents[2]
 FURTHER = (
-    *("docs/captioning.md", "docs/quickstart.md", "docs/tutorial.md"),
+    *("docs/captioning.md", "docs/quickstart.md", "docs/tutorial.md", "docs/evaluation.md"),
     *("docs/python-api.md", "docs/export.md", "docs/doctor.md"),
 )
 """What goes on from the README, in this order."""

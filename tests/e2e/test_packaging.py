@@ -50,7 +50,7 @@ def test_the_source_archive(built: Path) -> None:
     assert {name.parts[0] for name in names} <= PARTS
     kept = {"pyproject.toml", "README.md", "LICENSE", "examples/shapes.yaml", "docs/README.md", "tests/conftest.py"}
     assert kept <= {str(name) for name in names}
-    suffixes = {*SUFFIXES, ".md", ".toml", ".json", ".ipynb", ""}
+    suffixes = {*SUFFIXES, ".md", ".png", ".toml", ".json", ".ipynb", ""}
     assert not [str(name) for name in names if name.suffix not in suffixes]
     assert not [str(name) for name in names if {"data", "runs", "features", "__pycache__"} & {*name.parts[:1]}]
     assert sum(member.size for member in members) < 5_000_000
