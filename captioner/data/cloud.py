@@ -32,10 +32,10 @@ def read_cloud(address: str, limit: int) -> bytes:
 
 def list_cloud(address: str, suffixes: set[str], recursive: bool) -> list[str]:
     """The files below an address, sorted; the address itself where it is no folder. Raises ``UsageError``."""
-    from pyarrow.fs import FileSelector, FileType
-
     try:
         system, path = _open(address)
+        from pyarrow.fs import FileSelector, FileType
+
         if system.get_file_info(path).type is not FileType.Directory:
             return [address]
         found = system.get_file_info(FileSelector(path, recursive=recursive))
