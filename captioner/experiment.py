@@ -11,9 +11,8 @@ from typing import Any
 import torch
 
 from captioner import __version__, processes
-from captioner.changes import MAY_BEGIN_OTHERWISE, changed_settings, check_same
-from captioner.checkpoint import Checkpoint, fill, load_checkpoint
-from captioner.checkpoint_index import INDEX
+from captioner.checkpoint.index import INDEX
+from captioner.checkpoint.reading import Checkpoint, fill, load_checkpoint
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.configfile import dump_config
@@ -33,6 +32,7 @@ from captioner.model.build import CaptionModel, build_decoder, build_encoder
 from captioner.model.encoder import Encoder
 from captioner.preprocess import fill_store, open_store
 from captioner.text import tokenize
+from captioner.training.changes import MAY_BEGIN_OTHERWISE, changed_settings, check_same
 from captioner.training.objectives import CrossEntropy, Objective, SelfCritical
 from captioner.training.trainer import Trainer
 from captioner.vocab import Coverage, Vocabulary

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from captioner import __version__
-from captioner.checkpoint import Checkpoint, load_checkpoint
+from captioner.checkpoint.reading import Checkpoint, load_checkpoint
 from captioner.constraints import rules_of
 from captioner.data.images import load_image, stack_images
-from captioner.data.shapes_drawing import Pixels, draw
-from captioner.data.shapes_scenes import scene
+from captioner.data.shapes.drawing import Pixels, draw
+from captioner.data.shapes.scenes import scene
 from captioner.errors import ImageError, ModelError, UsageError
 from captioner.events import Listener, Note
 from captioner.files import atomic_write, write_text

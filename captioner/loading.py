@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from captioner.checkpoint import load_checkpoint, load_checkpoints
-from captioner.checkpoint_index import find_checkpoint
+from captioner.checkpoint.index import find_checkpoint
+from captioner.checkpoint.reading import load_checkpoint, load_checkpoints
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.configfile import dump_config, parse_config

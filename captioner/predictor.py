@@ -13,13 +13,13 @@ from torch.nn.utils.rnn import pad_sequence
 from captioner.batch import pack_captions
 from captioner.calibration import Calibration, doubt
 from captioner.caption import Caption as Caption
-from captioner.checkpoint import load_checkpoints
+from captioner.checkpoint.fingerprint import fingerprint_of
+from captioner.checkpoint.reading import load_checkpoints
 from captioner.compute import Compute, Device, Precision
 from captioner.config import SamplingConfig
 from captioner.constraints import rules_of
 from captioner.data.images import Source, stack_images, try_image
 from captioner.errors import ImageError, UsageError
-from captioner.fingerprint import fingerprint_of
 from captioner.memory import Portions
 from captioner.model.encoder import Encoder
 from captioner.model.ensemble import AnyModel, together

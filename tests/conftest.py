@@ -15,7 +15,7 @@ import pytest
 from captioner.cli.app import main
 from captioner.config import Config
 from captioner.configfile import load_config
-from captioner.data.shapes import generate_shapes
+from captioner.data.shapes.dataset import generate_shapes
 from captioner.events import ignore
 
 SHAPES = 80

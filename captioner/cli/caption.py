@@ -9,8 +9,8 @@ from captioner import processes
 from captioner.cli.console import Console
 from captioner.cli.options import Models, Overrides, Quiet
 from captioner.cli.screen import Screen
-from captioner.destinations import Engine, Existing, Order, choose_destination, choose_engine
-from captioner.inputs import expand_inputs
+from captioner.folder.destinations import Engine, Existing, Order, choose_destination, choose_engine
+from captioner.folder.inputs import expand_inputs
 from captioner.rows import Form
 
 
@@ -56,8 +56,8 @@ def caption(
         files = processes.of_first(expand_inputs(inputs, recursive) if processes.is_first() else [])
         destination.check(files)
         cluster = choose_engine(engine, model, overrides, attention)
-        from captioner.attention_gallery import AttentionGallery
-        from captioner.folder import Wording
+        from captioner.folder.gallery import AttentionGallery
+        from captioner.folder.job import Wording
         from captioner.loading import load_captioner
         from captioner.sampling import check_number
 

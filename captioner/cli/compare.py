@@ -30,7 +30,7 @@ def compare(
     """
     _check_inputs([a, b], references, images, gallery)
     if gallery is not None:
-        from captioner.evaluation.pages import check_pages
+        from captioner.pages.html import check_pages
 
         check_pages("--gallery")
     from captioner.evaluation import tables

@@ -29,8 +29,8 @@ def download(
 
     Example: captioner download flickr8k --root data/flickr8k
     """
-    from captioner.data.catalog import SOURCES
-    from captioner.data.download import Download
+    from captioner.data.download.catalog import SOURCES
+    from captioner.data.download.job import Download
     from captioner.errors import UsageError, nearest
     from captioner.files import readable_size
 
@@ -72,7 +72,7 @@ def download(
 
 def _shapes(root: Path, dry_run: bool, console: Console) -> None:
     from captioner.config import DatasetConfig
-    from captioner.data.shapes import CAPTIONS_FILE, generate_shapes
+    from captioner.data.shapes.dataset import CAPTIONS_FILE, generate_shapes
 
     settings = DatasetConfig(format="shapes", root=str(root))
     if dry_run:

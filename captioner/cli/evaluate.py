@@ -48,9 +48,9 @@ def evaluate(
         from captioner.evaluation import tables
         from captioner.evaluation.files import evaluate_files
         from captioner.evaluation.official import score_officially
-        from captioner.evaluation.pages import check_pages
         from captioner.evaluation.report import write_report
         from captioner.loading import evaluate_beams, origin_of
+        from captioner.pages.html import check_pages
 
         if report is not None:
             check_pages("--report")

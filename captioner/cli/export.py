@@ -25,7 +25,7 @@ def export(
     """
     from captioner.export import TOLERANCE, export_model
     from captioner.files import readable_size
-    from captioner.inputs import expand_inputs
+    from captioner.folder.inputs import expand_inputs
 
     files = expand_inputs(pictures) if pictures else []
     with Console(quiet) as console:

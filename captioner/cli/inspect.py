@@ -17,7 +17,7 @@ def inspect(
 
     Example: captioner inspect runs/flickr8k-attention
     """
-    from captioner.description import describe
+    from captioner.checkpoint.description import describe
 
     console = Console()
     description = describe(directory)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from captioner.cli.console import Console
-from captioner.destinations import Order
-from captioner.review import Review, warn_of_held
+from captioner.folder.destinations import Order
+from captioner.folder.review import Review, warn_of_held
 
 if TYPE_CHECKING:
-    from captioner.folder import Row
+    from captioner.folder.job import Row
 
 
 class Screen:

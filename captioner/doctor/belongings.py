@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from captioner.checkpoint_index import INDEX, find_checkpoint, read_config, read_index, read_part
+from captioner.checkpoint.index import INDEX, find_checkpoint, read_config, read_index, read_part
 from captioner.doctor.finding import Finding
 from captioner.errors import CheckpointError
 from captioner.files import readable_size

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from captioner.evaluation.contest import Contest, ImagePair
-from captioner.evaluation.pages import picture_of, write_page
 from captioner.evaluation.tables import contest_rows, contest_setting_rows
+from captioner.pages.html import picture_of, write_page
 
 ENTRIES = 50
 

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from captioner import __version__
-from captioner.attention_pictures import overlays
 from captioner.calibration import RIGHT, doubt
-from captioner.charts import STYLE
-from captioner.checkpoint_index import fingerprint
-from captioner.description import describe
+from captioner.checkpoint.description import describe
+from captioner.checkpoint.index import fingerprint
 from captioner.errors import ImageError, UsageError
 from captioner.evaluation.bootstrap import CONFIDENCE, FEW_IMAGES, RESAMPLES, score_intervals
 from captioner.evaluation.evaluator import Evaluation
-from captioner.evaluation.pages import picture_of, small_source, write_page
 from captioner.evaluation.references import ImageId
 from captioner.evaluation.report_charts import evaluation_charts, reliability
 from captioner.evaluation.tables import score_rows
 from captioner.evaluation.word_use import ClassUse, word_use
+from captioner.pages.charts import STYLE
+from captioner.pages.html import picture_of, small_source, write_page
+from captioner.pages.overlays import overlays
 from captioner.predictor import Captioner
 from captioner.training.curves import Row, curves
 

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from captioner.calibration import RIGHT, Bin, expected_error
-from captioner.charts import Series, Svg, bar_chart, reliability_diagram
 from captioner.evaluation.evaluator import Evaluation
+from captioner.pages.charts import Series, Svg, bar_chart, reliability_diagram
 
 _LONGEST: Final = 30
 """Words; longer captions are counted with these."""

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from captioner import __version__
-from captioner.description import describe
+from captioner.checkpoint.description import describe
 from captioner.serving import examples
 from captioner.serving.guard import CAPTIONS, Guard
 from captioner.serving.limits import Access

@@ -13,7 +13,7 @@ from captioner.config import SamplingConfig
 from captioner.data.decoding import open_image, orientation
 from captioner.data.images import stack_images
 from captioner.errors import ImageError, UsageError
-from captioner.folder import number_of
+from captioner.folder.job import number_of
 from captioner.loading import load_captioner
 from captioner.parallel import chunked
 from captioner.predictor import Caption, Captioner

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from captioner.errors import ImageError
-from captioner.folder import Row
+from captioner.folder.job import Row
 from captioner.predictor import Caption
 from captioner.serving.engine import Answer, Region
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
-from captioner.charts import STYLE, Series, Svg, line_chart
+from captioner.pages.charts import STYLE, Series, Svg, line_chart
 
 Row = dict[str, float | int | str]
 

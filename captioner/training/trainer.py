@@ -13,7 +13,8 @@ import torch
 from captioner import processes
 from captioner.batch import Batch
 from captioner.calibration import Calibration
-from captioner.checkpoint import load_training_state
+from captioner.checkpoint.reading import load_training_state
+from captioner.checkpoint.snapshot import Snapshot
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.data.batches import Batches
@@ -22,7 +23,6 @@ from captioner.evaluation.evaluator import Validation
 from captioner.events import EpochDone, Listener, Note, Progress, Warned
 from captioner.memory import out_of_memory, return_freed_memory
 from captioner.model.build import CaptionModel
-from captioner.snapshot import Snapshot
 from captioner.training.evidence import stop_at
 from captioner.training.interruption import catch_interrupt
 from captioner.training.log import Row, write_log

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from captioner import Captioner
-from captioner.attention_pictures import strip
 from captioner.data.images import load_image
+from captioner.pages.overlays import strip
 
 
 def main(model: str, picture: str, output: str) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from machine import Alone, pictures, seconds
 
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint.reading import load_checkpoint
 from captioner.events import ignore
-from captioner.folder import FolderJob
+from captioner.folder.job import FolderJob
+from captioner.folder.manifest import Manifest
 from captioner.loading import load_captioner
-from captioner.manifest import Manifest
 from captioner.predictor import Captioner
 
 

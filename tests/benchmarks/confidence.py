@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from captioner.calibration import RIGHT, Calibration, expected_error
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint.reading import load_checkpoint
 from captioner.config import SamplingConfig
 from captioner.configfile import dump_config, parse_config
 from captioner.evaluation.evaluator import Validation

@@ -14,10 +14,10 @@ from typing import Any
 from machine import pictures
 
 from captioner.events import ignore
-from captioner.folder import FolderJob
-from captioner.inputs import expand_inputs
+from captioner.folder.inputs import expand_inputs
+from captioner.folder.job import FolderJob
+from captioner.folder.manifest import Manifest, manifest_path
 from captioner.loading import load_captioner
-from captioner.manifest import Manifest, manifest_path
 from captioner.predictor import Captioner
 from captioner.rows import write_rows
 

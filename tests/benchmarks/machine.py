@@ -13,7 +13,7 @@ import torch
 
 from captioner.compute import Compute
 from captioner.data.images import load_image, stack_images
-from captioner.data.shapes import generate_shapes
+from captioner.data.shapes.dataset import generate_shapes
 from captioner.model.encoder import Encoder
 from captioner.preprocess import encode_pixels
 

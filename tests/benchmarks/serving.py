@@ -15,7 +15,7 @@ from statistics import median
 
 from machine import Alone, pictures
 
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint.reading import load_checkpoint
 from captioner.loading import load_captioner
 
 CLIENTS = 32

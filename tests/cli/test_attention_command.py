@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioner import Captioner, attention_gallery
-from captioner.attention_pictures import strip
+from captioner import Captioner
+from captioner.folder import gallery as attention_gallery
+from captioner.pages.overlays import strip
 from captioner.text import tokenize
 
 

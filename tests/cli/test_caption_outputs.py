@@ -57,7 +57,7 @@ def test_a_second_run_captions_what_is_new_or_changed(
 @pytest.fixture
 def other(tiny_run: Path, tmp_path: Path) -> Path:
     """A model that differs from the tiny one in one weight."""
-    from captioner.checkpoint import load_checkpoint, save_checkpoint
+    from captioner.checkpoint.reading import load_checkpoint, save_checkpoint
 
     known = load_checkpoint(tiny_run)
     with torch.no_grad():
@@ -143,7 +143,7 @@ def test_coco_results(cli: Any, tiny_run: Path, photos: Path, shapes: Path, tmp_
     ],
 )
 def test_image_ids(name: str, expected: int | str) -> None:
-    from captioner.destinations import image_id
+    from captioner.folder.destinations import image_id
 
     assert image_id(name) == expected
 
@@ -269,7 +269,7 @@ def test_bytes_of_names_stay_in_a_pipe(tiny_run: Path, photos: Path) -> None:
 
 
 def test_another_captioner_at_work(cli: Any, tiny_run: Path, photos: Path, tmp_path: Path) -> None:
-    from captioner.manifest import Manifest
+    from captioner.folder.manifest import Manifest
 
     with Manifest(tmp_path / "captions.csv.manifest"):
         refused(

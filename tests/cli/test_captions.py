@@ -12,7 +12,7 @@ from captioner import predictor
 from captioner.compute import Compute
 from captioner.config import Config, SamplingConfig
 from captioner.configfile import load_config
-from captioner.data.shapes import generate_shapes
+from captioner.data.shapes.dataset import generate_shapes
 from captioner.errors import ImageError
 from captioner.events import ignore
 from captioner.experiment import Experiment

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from captioner.config import Config
-from captioner.data.shapes import generate_shapes
+from captioner.data.shapes.dataset import generate_shapes
 from captioner.evaluation import twins
 from captioner.evaluation.diversity import others
 from captioner.evaluation.references import References

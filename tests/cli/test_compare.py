@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from captioner.config import Config
-from captioner.data.shapes import generate_shapes
+from captioner.data.shapes.dataset import generate_shapes
 from captioner.events import ignore
 
 METRICS = ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"]

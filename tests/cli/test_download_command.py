@@ -13,9 +13,9 @@ import pytest
 from conftest import Cli
 from PIL import Image
 
-from captioner.data import catalog
-from captioner.data.catalog import Archive, Source
-from captioner.data.shapes import CAPTIONS_FILE
+from captioner.data.download import catalog
+from captioner.data.download.catalog import Archive, Source
+from captioner.data.shapes.dataset import CAPTIONS_FILE
 
 
 def photo() -> bytes:

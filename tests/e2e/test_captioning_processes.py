@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from captioner.manifest import Manifest
+from captioner.folder.manifest import Manifest
 
 pytestmark = pytest.mark.slow
 

@@ -39,7 +39,9 @@ def run(monkeypatch: pytest.MonkeyPatch, tiny_run: Path) -> Run:
     """
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["captioner.cli.app", "captioner.folder", "captioner.loading", "captioner.manifest"])
+    context.set_forkserver_preload(
+        ["captioner.cli.app", "captioner.folder.job", "captioner.loading", "captioner.folder.manifest"]
+    )
     first = context.Process(target=int)  # The imports are not to count in how long a run lasts.
     first.start()
     first.join()

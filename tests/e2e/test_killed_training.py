@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from captioner.checkpoint import load_checkpoint, load_training_state
+from captioner.checkpoint.reading import load_checkpoint, load_training_state
 
 pytestmark = [
     pytest.mark.slow,

@@ -38,7 +38,7 @@ def test_the_wheel(built: Path) -> None:
     files = {path for path in (REPOSITORY / "captioner").rglob("*") if path.is_file() and path.suffix != ".pyc"}
     assert package == {path.relative_to(REPOSITORY).as_posix() for path in files}
     assert not {name for name in package if PurePosixPath(name).suffix not in SUFFIXES}
-    assert {"captioner/py.typed", "captioner/evaluation/gallery.html.j2"} <= package
+    assert {"captioner/py.typed", "captioner/pages/gallery.html.j2"} <= package
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint.reading import load_checkpoint
 from captioner.configfile import load_config
 from captioner.events import ignore
 from captioner.experiment import Experiment

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner import Captioner
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint.reading import load_checkpoint
 from captioner.config import DecoderConfig
 from captioner.errors import ImageError, UsageError
 from captioner.model import show_attend_tell

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from captioner.attention_pictures import overlay, strip
+from captioner.pages.overlays import overlay, strip
 
 RED = torch.tensor([200, 40, 0], dtype=torch.uint8).view(3, 1, 1).expand(3, 64, 64)
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from captioner.calibration import Bin
-from captioner.charts import STYLE, Series, Svg, bar_chart, line_chart, reliability_diagram
+from captioner.pages.charts import STYLE, Series, Svg, bar_chart, line_chart, reliability_diagram
 
 Element = ElementTree.Element
 

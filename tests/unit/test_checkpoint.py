@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from captioner.checkpoint import load_checkpoint, load_training_state, save_checkpoint
+from captioner.checkpoint.description import describe
+from captioner.checkpoint.reading import load_checkpoint, load_training_state, save_checkpoint
 from captioner.config import Config
-from captioner.description import describe
 from captioner.errors import CaptionerError, CheckpointError, StorageError
 from captioner.model.backbones import build_backbone
 from captioner.model.build import CaptionModel, build_decoder, build_encoder

@@ -26,9 +26,9 @@ from faulty_server import (
     without_length,
 )
 
-from captioner.data import download
-from captioner.data.catalog import SOURCES, Archive, Source
-from captioner.data.download import Download
+from captioner.data.download import job as download
+from captioner.data.download.catalog import SOURCES, Archive, Source
+from captioner.data.download.job import Download
 from captioner.errors import CaptionerError, DownloadError, StorageError
 from captioner.events import Event, Progress, ignore
 

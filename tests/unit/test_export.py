@@ -14,7 +14,7 @@ from decoder_cases import KINDS
 from onnxruntime import InferenceSession
 
 import captioner.export
-from captioner.checkpoint import load_checkpoint, save_checkpoint
+from captioner.checkpoint.reading import load_checkpoint, save_checkpoint
 from captioner.errors import ModelError, UsageError
 from captioner.events import ignore
 from captioner.export import export_model

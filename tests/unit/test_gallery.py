@@ -13,8 +13,8 @@ from captioner.errors import UsageError
 from captioner.evaluation.contest import Contest
 from captioner.evaluation.evaluator import Evaluation, score_captions
 from captioner.evaluation.gallery import write_gallery
-from captioner.evaluation.pages import check_pages
 from captioner.evaluation.references import ImageId, References
+from captioner.pages.html import check_pages
 from captioner.text import tokenize
 
 NASTY = "<script>alert('dog')</script> & \"a cat\" at http://example.com/x.png"

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from captioner.errors import UsageError
-from captioner.inputs import expand_inputs, refuse_clashes
+from captioner.folder.inputs import expand_inputs, refuse_clashes
 
 
 @pytest.fixture

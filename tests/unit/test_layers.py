@@ -11,35 +11,11 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "captioner"
 
 LAYERS = {
-    0: {"captioner", "errors", "config", "configfile", "text", "vocab", "transform"}
-    | {
-        "files",
-        "events",
-        "memory",
-        "compute",
-        "parallel",
-        "batch",
-        "charts",
-        "processes",
-        "calibration",
-        "caption",
-        "registry",
-    },
+    0: {"captioner", "errors", "config", "configfile", "text", "vocab", "transform", "caption", "calibration", "batch"}
+    | {"files", "events", "memory", "compute", "parallel", "processes", "registry"},
     1: {"data", "model", "sampling"},
-    2: {"checkpoint", "checkpoint_index", "constraints", "predictor", "description", "preprocess", "rows", "loading"}
-    | {"inputs", "folder", "manifest", "destinations", "experiment", "training", "evaluation", "attention_pictures"}
-    | {
-        "review",
-        "attention_gallery",
-        "fingerprint",
-        "sharing",
-        "ray_job",
-        "snapshot",
-        "changes",
-        "quickstart",
-        "doctor",
-        "export",
-    },
+    2: {"checkpoint", "constraints", "predictor", "preprocess", "rows", "folder", "training", "evaluation", "pages"}
+    | {"experiment", "loading", "export", "doctor", "quickstart"},
     3: {"serving"},
     4: {"cli", "__main__"},
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from captioner.errors import StorageError, UsageError
-from captioner.manifest import Manifest, manifest_path
+from captioner.folder.manifest import Manifest, manifest_path
 
 
 def key(number: int) -> bytes:
@@ -62,7 +62,7 @@ def test_a_group_is_added_whole_or_not_at_all(tmp_path: Path) -> None:
     """A process that is killed within a transaction leaves what was before."""
     path = tmp_path / "m"
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom captioner.manifest import Manifest\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom captioner.folder.manifest import Manifest\n"
         "manifest = Manifest(Path(sys.argv[1]))\n"
         "manifest.add([(bytes(16), 1)])\n"
         "manifest._database.execute('PRAGMA cache_size = 1')\n"  # So that much of the second one is on the disk.
@@ -81,7 +81,7 @@ def test_a_group_is_added_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_killed_process_leaves_no_journal_for_ever(tmp_path: Path) -> None:
     """Killed after its last entry, it leaves one that the next process, which has nothing to add, removes."""
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom captioner.manifest import Manifest\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom captioner.folder.manifest import Manifest\n"
         "manifest = Manifest(Path(sys.argv[1]))\n"
         "manifest.add([(bytes(16), 1)])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner.batch import PAD, Batch, pack_captions
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint.reading import load_checkpoint
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.configfile import load_config

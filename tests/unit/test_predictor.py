@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from captioner import Captioner, predictor
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint.reading import load_checkpoint
 from captioner.compute import Compute
 from captioner.config import DecoderConfig, EncoderConfig, SamplingConfig
 from captioner.errors import ImageError

@@ -16,10 +16,10 @@ from captioner.calibration import Bin
 from captioner.errors import UsageError
 from captioner.evaluation.bootstrap import score_intervals
 from captioner.evaluation.evaluator import Evaluation, score_captions
-from captioner.evaluation.pages import check_pages
 from captioner.evaluation.references import ImageId, References
 from captioner.evaluation.report import Origin, write_report
 from captioner.evaluation.report_charts import reliability
+from captioner.pages.html import check_pages
 from captioner.text import tokenize
 
 NASTY = "<script>alert('dog')</script> & \"a cat\" at http://example.com/x.png"

@@ -15,10 +15,10 @@ import torch
 from live_server import LIMITS, NOBODY, live, unready
 from PIL import Image
 
+from captioner.checkpoint.description import describe
 from captioner.config import SamplingConfig
-from captioner.description import describe
 from captioner.errors import CheckpointError
-from captioner.folder import number_of
+from captioner.folder.job import number_of
 from captioner.loading import load_captioner
 from captioner.serving.limits import Access
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapes_reader import Caption
 
-from captioner.data.dice import Dice
-from captioner.data.shapes_captions import captions
-from captioner.data.shapes_drawing import draw
-from captioner.data.shapes_scenes import SIDE, scene
+from captioner.data.shapes.captions import captions
+from captioner.data.shapes.dice import Dice
+from captioner.data.shapes.drawing import draw
+from captioner.data.shapes.scenes import SIDE, scene
 
 GOLDEN = {
     0: "30563135bd41f025",

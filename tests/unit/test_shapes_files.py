@@ -11,10 +11,10 @@ import pytest
 from dataset_files import load
 from PIL import Image
 
-from captioner.data.shapes import generate_shapes, split_of
-from captioner.data.shapes_captions import captions
-from captioner.data.shapes_drawing import draw
-from captioner.data.shapes_scenes import scene
+from captioner.data.shapes.captions import captions
+from captioner.data.shapes.dataset import generate_shapes, split_of
+from captioner.data.shapes.drawing import draw
+from captioner.data.shapes.scenes import scene
 from captioner.errors import DatasetError, StorageError
 
 
@@ -50,7 +50,9 @@ def test_a_larger_set_begins_with_the_smaller(tmp_path: Path) -> None:
 
 def test_no_two_pictures_are_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By chance two of some thousands are; here every second one at its first attempt."""
-    monkeypatch.setattr("captioner.data.shapes.scene", lambda seed, index, attempt: scene(seed, index // 2, attempt))
+    monkeypatch.setattr(
+        "captioner.data.shapes.dataset.scene", lambda seed, index, attempt: scene(seed, index // 2, attempt)
+    )
     generate_shapes(tmp_path / "set", images=10)
     assert len({path.read_bytes() for path in (tmp_path / "set").rglob("*.png")}) == 10
 

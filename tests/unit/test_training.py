@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from captioner.checkpoint import load_checkpoint, load_training_state
+from captioner.checkpoint.reading import load_checkpoint, load_training_state
 from captioner.config import Config
 from captioner.configfile import load_config
 from captioner.errors import Interrupted, UsageError

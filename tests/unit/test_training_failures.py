@@ -15,7 +15,7 @@ from test_training import TIMES, assert_same_model, config_of, log_of, trainer_o
 
 from captioner import processes
 from captioner.batch import Batch
-from captioner.checkpoint import load_checkpoint, load_training_state
+from captioner.checkpoint.reading import load_checkpoint, load_training_state
 from captioner.data.pictures import StoredPictures
 from captioner.errors import StorageError, TrainingError, UsageError
 from captioner.events import EpochDone, Event, Note, Progress, Warned, ignore

@@ -21,8 +21,8 @@ from faulty_server import (
     without_length,
 )
 
-from captioner.data import transfer
-from captioner.data.transfer import ATTEMPTS, fetch
+from captioner.data.download import transfer
+from captioner.data.download.transfer import ATTEMPTS, fetch
 from captioner.errors import DownloadError
 
 CONTENT = random.Random(1).randbytes(5000)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from captioner.data.unpack import unpack
+from captioner.data.download.unpack import unpack
 from captioner.errors import DownloadError, StorageError
 
 FILES = {"photos/a.jpg": b"a" * 100, "photos/deep/b.jpg": b"b" * 3_000_000, "captions.txt": b"a dog\n"}

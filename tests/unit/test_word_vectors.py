@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from captioner.checkpoint import load_checkpoint
+from captioner.checkpoint.reading import load_checkpoint
 from captioner.configfile import load_config
 from captioner.data.word_vectors import load_word_vectors
 from captioner.errors import Interrupted, ModelError

@@ -5,7 +5,7 @@ from pathlib import Path
 from captioner.config import DatasetConfig
 from captioner.data.formats.karpathy import read_karpathy
 from captioner.data.formats.reading import Reading
-from captioner.data.shapes import CAPTIONS_FILE, IMAGES_FOLDER, generate_shapes
+from captioner.data.shapes.dataset import CAPTIONS_FILE, IMAGES_FOLDER, generate_shapes
 
 
 def read_shapes(config: DatasetConfig) -> Reading:

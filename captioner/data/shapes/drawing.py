@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from captioner.data.shapes_scenes import SIDE, Scene, Thing
+from captioner.data.shapes.scenes import SIDE, Scene, Thing
 
 Pixels = NDArray[np.uint8]
 Whole = NDArray[np.int64]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from captioner.calibration import Calibration
-from captioner.checkpoint_index import calibration_in, damaged, read_index
+from captioner.checkpoint.index import calibration_in, damaged, read_index
 from captioner.errors import CheckpointError
 
 Section = dict[str, Any]

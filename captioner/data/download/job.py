@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from captioner.data.catalog import Archive, Source
+from captioner.data.download.catalog import Archive, Source
+from captioner.data.download.transfer import digest, fetch
+from captioner.data.download.unpack import unpack
 from captioner.data.formats.reading import counted
-from captioner.data.transfer import digest, fetch
-from captioner.data.unpack import unpack
 from captioner.errors import DownloadError, StorageError
 from captioner.events import Listener, Note, Progress
 from captioner.files import readable_size, write_text

@@ -12,8 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from captioner.data.shapes_captions import captions
-from captioner.data.shapes_scenes import scene
+from captioner.data.shapes.captions import captions
+from captioner.data.shapes.scenes import scene
 from captioner.errors import DatasetError, StorageError
 
 CAPTIONS_FILE: Final = "shapes.json"
@@ -71,7 +71,7 @@ def _write_pictures(folder: Path, images: int, seed: int) -> list[dict[str, Any]
 
     from PIL import Image
 
-    from captioner.data.shapes_drawing import draw
+    from captioner.data.shapes.drawing import draw
 
     folder.mkdir(exist_ok=True)
     entries = []

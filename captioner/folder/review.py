@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from captioner.events import Listener, Warned
 
 if TYPE_CHECKING:
-    from captioner.folder import Row
+    from captioner.folder.job import Row
 
 
 def review_path(output: Path) -> Path:
@@ -50,7 +50,7 @@ class Review:
 
     def held(self) -> Iterator["Row"]:
         """The others, once all rows have passed by."""
-        from captioner.folder import Row
+        from captioner.folder.job import Row
 
         self._file.seek(0)
         for line in self._file:

@@ -28,7 +28,7 @@ from captioner.data.decoding import read_picture
 from captioner.errors import ImageError
 from captioner.evaluation.diversity import collapse
 from captioner.events import Listener, Progress, Warned
-from captioner.manifest import Manifest
+from captioner.folder.manifest import Manifest
 from captioner.parallel import chunked
 from captioner.predictor import DECODE_AT_ONCE, Caption, Captioner
 from captioner.text import detokenize

@@ -6,7 +6,7 @@ their phrases: what BLEU and CIDEr can reach on this set then depends on seeing,
 
 from typing import Final
 
-from captioner.data.shapes_scenes import PLACES, Scene, Thing
+from captioner.data.shapes.scenes import PLACES, Scene, Thing
 
 _BESIDE: Final = "{a} beside {line}"
 _TOGETHER: Final = "{a} and {b} on a {ground} background"

@@ -13,9 +13,9 @@ from typing import Any
 
 from captioner.errors import UsageError
 from captioner.events import Listener, Progress, ignore
-from captioner.folder import FolderJob, Row, Wording
+from captioner.folder.job import FolderJob, Row, Wording
+from captioner.folder.manifest import Manifest
 from captioner.loading import load_captioner
-from captioner.manifest import Manifest
 from captioner.parallel import chunked
 from captioner.predictor import DECODE_AT_ONCE
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from captioner.data.dice import Dice
+from captioner.data.shapes.dice import Dice
 
 SIDE: Final = 96
 """Width and height of a picture, in pixels."""

@@ -15,15 +15,15 @@ from captioner.data.cloud import is_cloud
 from captioner.errors import UsageError
 from captioner.events import Listener, Note, Warned
 from captioner.files import atomic_write, storage_error
-from captioner.inputs import refuse_clashes
-from captioner.review import Review, review_path, warn_of_held
+from captioner.folder.inputs import refuse_clashes
+from captioner.folder.review import Review, review_path, warn_of_held
 from captioner.rows import Form, form_of, write_rows
 
 if TYPE_CHECKING:
-    from captioner.folder import FolderJob, Row, Watcher, Wording
-    from captioner.manifest import Manifest
+    from captioner.folder.job import FolderJob, Row, Watcher, Wording
+    from captioner.folder.manifest import Manifest
+    from captioner.folder.ray_job import Models, RayJob
     from captioner.predictor import Captioner
-    from captioner.ray_job import Models, RayJob
 
 
 class Existing(str, Enum):
@@ -61,12 +61,12 @@ class Order:
     def job(self, files: Sequence[str], manifest: Path | None) -> Iterator["FolderJob | RayJob | None"]:
         """The work, over the manifest at a path or a temporary one; None where another process writes its rows."""
         if self.ray is not None:
-            from captioner.ray_job import RayJob
+            from captioner.folder.ray_job import RayJob
 
             yield RayJob(self.ray, files, self.listener, self.wording, self.number)
             return
-        from captioner.folder import FolderJob
-        from captioner.sharing import shared_job
+        from captioner.folder.job import FolderJob
+        from captioner.folder.sharing import shared_job
 
         def make(known: "Manifest") -> FolderJob:
             return FolderJob(self.captioner, files, self.listener, known, self.wording, self.number, self.watch)
@@ -85,7 +85,7 @@ def choose_engine(
         raise UsageError("--attention draws on this computer", "leave out --engine ray")
     if processes.count() > 1:
         raise UsageError("torchrun and --engine ray both share out the work", "leave out one of them")
-    from captioner.ray_job import Models, check_ray
+    from captioner.folder.ray_job import Models, check_ray
 
     check_ray()
     return Models(models, overrides)
@@ -137,7 +137,7 @@ class RowsFile:
 
     def write(self, files: Sequence[str], order: Order) -> int:
         """Caption what the manifest lacks; where less than certain captions are not wanted, a second file has those."""
-        from captioner.manifest import manifest_path
+        from captioner.folder.manifest import manifest_path
 
         listener, review = order.listener, review_path(self._path)
         with order.job(files, manifest_path(self._path)) as job, Review(order.least) as parted:
@@ -152,7 +152,7 @@ class RowsFile:
         return job.failed
 
     def _write(self, path: Path, rows: Iterable["Row"], listener: Listener) -> None:
-        from captioner.folder import Row
+        from captioner.folder.job import Row
 
         columns = [each.name for each in fields(Row)]
         write_rows(path, self._shaped(rows, listener), self._form, columns)

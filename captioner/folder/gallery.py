@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from captioner.attention_pictures import strip
 from captioner.caption import Caption
 from captioner.data.cloud import is_cloud
 from captioner.data.images import load_thumbnail, stack_images
 from captioner.errors import ImageError, UsageError
-from captioner.evaluation.pages import check_pages, write_page
 from captioner.events import Listener, Note, Warned
 from captioner.files import atomic_write
+from captioner.pages.html import check_pages, write_page
+from captioner.pages.overlays import strip
 from captioner.predictor import Captioner
 
 ENTRIES = 500

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from captioner.checkpoint_index import INDEX, VERSION
+from captioner.checkpoint.index import INDEX, VERSION
 from captioner.config import Config
 from captioner.files import atomic_write, remove_parts, write_text
 from captioner.model.build import CaptionModel

@@ -18,12 +18,12 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from captioner.calibration import Calibration
-from captioner.checkpoint_index import calibration_in, damaged, read_config, read_index, read_part
+from captioner.checkpoint.index import calibration_in, damaged, read_config, read_index, read_part
+from captioner.checkpoint.snapshot import Snapshot
 from captioner.config import Config
 from captioner.errors import CheckpointError, UsageError
 from captioner.model.build import CaptionModel, build_decoder
 from captioner.model.encoder import Encoder
-from captioner.snapshot import Snapshot
 from captioner.transform import ImageTransform
 from captioner.vocab import Vocabulary
 

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from captioner import processes
-from captioner.folder import FolderJob
-from captioner.manifest import Manifest
+from captioner.folder.job import FolderJob
+from captioner.folder.manifest import Manifest
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""A model in one directory: writing it, reading it, and what it says of itself."""

@@ -1,0 +1,1 @@
+"""Data sets from the network: what there is, fetching it, unpacking it."""

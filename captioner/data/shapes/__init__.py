@@ -1,0 +1,1 @@
+"""The built-in data set: scenes drawn by rule, captions by grammar."""

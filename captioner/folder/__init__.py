@@ -1,0 +1,1 @@
+"""A list of pictures -> captions in a file: resumable, shared by processes, the same whatever happens."""

@@ -1,0 +1,1 @@
+"""What people look at: charts, pictures of attention, and the HTML pages made of them."""
