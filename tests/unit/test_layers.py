@@ -126,7 +126,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["caption", "--help"], ["lint", "--help"], ["--version"]], ids=str
+    "arguments", [["--help"], ["train", "--help"], ["caption", "--help"], ["lint", "--help"], ["serve", "--help"], ["--version"]], ids=str
 )
 def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
     code = (
