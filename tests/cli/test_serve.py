@@ -80,8 +80,10 @@ def test_a_token_from_the_environment_and_open_hosts(tiny_run: Path) -> None:
         address = server.address.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{address}/v1/model").status_code == 401
         assert httpx.get(f"{address}/v1/model", headers={"Authorization": "Bearer hidden"}).status_code == 200
-    with served("--model", tiny_run, "--host", "0.0.0.0", "--quiet", "--max-seconds", "1") as server:
-        pass
+    with served("--model", tiny_run, "--host", "0.0.0.0") as server:
+        assert (
+            "warning: whoever reaches this machine may ask for captions: set CAPTIONER_TOKEN to keep strangers out"
+        ) in server.said
 
 
 class Load:
