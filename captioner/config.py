@@ -174,7 +174,7 @@ class TrainingConfig(Section):
     schedule: Literal["cosine", "plateau"] = "cosine"
     """`cosine` falls to zero over all epochs; `plateau` halves whenever validation CIDEr stops rising."""
     warmup_steps: Annotated[int, Field(ge=0)] = 200
-    """Steps over which the learning rate rises from zero to its peak."""
+    """Steps over which the learning rate rises from zero to its peak; a tenth of all steps at most."""
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
     """Largest norm of the gradient; a longer one is scaled down."""
     label_smoothing: Fraction = 0.1

@@ -103,11 +103,15 @@ class Captioner:
         return fingerprint_of(self._model, self.vocabulary, self.sampling, self.compute)
 
     def caption(self, pictures: Sequence[Picture]) -> list[Caption]:
-        """Caption pictures of any kind, in order. Raises ``ImageError`` at the first one that cannot be read."""
+        """Caption pictures of any kind, in order. Raises ``ImageError``, which names it, at one that cannot be read."""
         captions = []
-        for result in self.stream(pictures):
+        for place, result in enumerate(self.stream(pictures)):
             if isinstance(result, ImageError):
-                raise result
+                picture = pictures[place]
+                name = str(picture) if isinstance(picture, str | Path) else f"picture {place}"
+                raise ImageError(
+                    f"{name}: {result.problem}", "leave it out, or use stream(), which goes on"
+                ) from result
             captions.append(result)
         return captions
 

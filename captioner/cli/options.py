@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="YAML file, as examples/ has them.")]
 Overrides = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Set a config value, such as training.epochs=5.")
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Set a config value, such as sampling.beam_size=3.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]

@@ -55,6 +55,7 @@ class Optimisation:
         self.objective = objective
         self.settings = config.training
         self.total_steps = total_steps if config.training.schedule == "cosine" else None
+        self._warmup_steps = min(config.training.warmup_steps, total_steps // 10)  # Or a short run would end in it.
         self.optimizer = build_optimizer(model, config)
         self.average = WeightAverage(model, config.training.average_decay)
         self.steps = 0
@@ -172,7 +173,7 @@ class Optimisation:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def _set_learning_rate(self) -> None:
-        factor = learning_rate_factor(self.steps, self.settings.warmup_steps, self.total_steps) * 0.5**self.halvings
+        factor = learning_rate_factor(self.steps, self._warmup_steps, self.total_steps) * 0.5**self.halvings
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
 

@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from captioner.training.log import Row
 from captioner.training.optimisation import Learned
 
+_TELLING = 0.01
+"""CIDEr below this is chance; it is what captions get that share some common word with their references."""
+_LEARNED = 0.05
+"""CIDEr below this says little more than that captions are made of common words."""
+
 
 @dataclass
 class Position:
@@ -24,6 +29,7 @@ class Position:
     waited: float = 0.0
     """Seconds in which nothing could be done, since no batch was there; not among the others."""
     best: float = -math.inf
+    best_perplexity: float = math.inf
     best_epoch: int = 0
     rows: list[Row] = field(default_factory=list)
     """The log so far."""
@@ -37,6 +43,23 @@ class Position:
         self.words += learned.words
         self.captions += learned.captions
         self.places += learned.places
+
+    def take(self, cider: float, perplexity: float) -> bool:
+        """Whether a validation is the best so far. While CIDEr is next to nothing, perplexity decides."""
+        found, best = (score if score >= _TELLING else min(score, 0.0) for score in (cider, self.best))
+        better = (found, -perplexity) > (best, -self.best_perplexity)
+        if better:
+            self.best, self.best_perplexity, self.best_epoch = cider, perplexity, self.epoch
+        return better
+
+    def doubt(self, steps: int) -> str | None:
+        """What to say of a training that has come to nothing in so many steps."""
+        if self.best >= _LEARNED:
+            return None
+        return (
+            f"the model has hardly learned: validation CIDEr {self.best:.3f} after {steps:,} steps; "
+            "train on more pictures, or for more epochs"
+        )
 
     def begin_epoch(self) -> None:
         """Sums start anew."""

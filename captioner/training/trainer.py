@@ -98,6 +98,8 @@ class Trainer:
                     self._train_epoch()
                     self._finish_epoch()
                 self._saving.wait()
+            if doubt := position.doubt(self.optimisation.steps):
+                self.listener(Warned(doubt))
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -208,9 +210,8 @@ class Trainer:
         }
         position.rows.append(row)
         position.begin_epoch()
-        if better := result.scores.corpus["CIDEr"] > position.best:
-            position.best, position.best_epoch = result.scores.corpus["CIDEr"], position.epoch
-        elif settings.schedule == "plateau":
+        better = position.take(result.scores.corpus["CIDEr"], result.perplexity or math.inf)
+        if not better and settings.schedule == "plateau":
             self.optimisation.halvings += 1
         if processes.is_first():
             write_log(self.run, position.rows)

@@ -67,7 +67,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(record.file, images / record.file.name)
         tokens += [f"{record.file.name}#{number}\t{text}" for number, text in enumerate(record.captions)]
     (folder / "Flickr8k" / "Flickr8k.token.txt").write_text("\n".join(tokens) + "\n")
-    for split, name in (("train", "trainImages"), ("val", "devImages")):
+    for split, name in (("train", "trainImages"), ("val", "devImages"), ("test", "testImages")):
         names = [record.file.name for record in shapes.split(split)]
         (folder / "Flickr8k" / f"Flickr_8k.{name}.txt").write_text("\n".join(names) + "\n")
     (folder / "photos" / "town").mkdir(parents=True)

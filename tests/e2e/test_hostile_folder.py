@@ -155,6 +155,13 @@ def folder(tmp_path: Path) -> tuple[Path, dict[bytes, bool]]:
     return folder, good
 
 
+def last_line(text: str) -> str:
+    """Without the time; before it there is at most the warning that so small a model says the same of everything."""
+    *before, last = text.splitlines()
+    assert all(line[9:].startswith("warning: captions hardly differ") for line in before)
+    return last[9:]
+
+
 def test_a_hostile_folder(folder: tuple[Path, dict[bytes, bool]], tiny_run: Path, tmp_path: Path) -> None:
     where, good = folder
     assert len(good) >= 300
@@ -162,8 +169,8 @@ def test_a_hostile_folder(folder: tuple[Path, dict[bytes, bool]], tiny_run: Path
     command = [sys.executable, "-m", "captioner", "caption", str(where), "--model", str(tiny_run), "--quiet"]
     finished = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, check=False)
     failed = sum(not is_good for is_good in good.values())
-    said = f"warning: {failed} of {len(good)} pictures could not be captioned\n"
-    assert finished.stderr[len("12:34:56 ") :] == said
+    said = f"warning: {failed} of {len(good)} pictures could not be captioned"
+    assert last_line(finished.stderr) == said
     assert (finished.returncode, finished.stdout) == (3, "")
     rows = {}
     for line in output.read_text().split("\n")[:-1]:
@@ -176,5 +183,5 @@ def test_a_hostile_folder(folder: tuple[Path, dict[bytes, bool]], tiny_run: Path
         assert bool(row["error"]) != is_good, row
         assert row["error"].isprintable(), row
     piped = subprocess.run(command, capture_output=True, check=False)
-    assert (piped.returncode, piped.stderr.decode()[len("12:34:56 ") :]) == (3, said)
+    assert (piped.returncode, last_line(piped.stderr.decode())) == (3, said)
     assert len(piped.stdout.splitlines()) >= len(good)

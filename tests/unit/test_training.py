@@ -25,6 +25,7 @@ from captioner.loading import evaluate_model
 from captioner.text import tokenize
 from captioner.training.average import WeightAverage
 from captioner.training.optimisation import build_optimizer
+from captioner.training.position import Position
 from captioner.training.schedule import learning_rate_factor
 from captioner.training.trainer import Trainer
 
@@ -402,3 +403,32 @@ def test_every_epoch_is_told(tiny_file: Path, tmp_path: Path) -> None:
     told = [event for event in events if isinstance(event, Progress) and event.task == "epoch 2/2"]
     assert [(event.done, event.total, event.unit) for event in told] == [(n, 16, "batches") for n in range(1, 17)]
     assert told[0].detail.startswith("loss ")
+
+
+def test_while_cider_says_nothing_perplexity_decides() -> None:
+    position = Position()
+    found = []
+    for epoch, (cider, perplexity) in enumerate(
+        [(0.004, 900), (0.0, 300), (0.003, 400), (0.3, 90), (0.2, 80), (0.31, 95)]
+    ):
+        position.epoch = epoch
+        found.append(position.take(cider, perplexity))
+    assert found == [True, True, False, True, False, True]
+    assert (position.best, position.best_epoch) == (0.31, 5)
+
+
+def test_a_training_that_has_come_to_nothing_is_doubted() -> None:
+    assert Position(best=0.0123).doubt(1200) == (
+        "the model has hardly learned: validation CIDEr 0.012 after 1,200 steps; "
+        "train on more pictures, or for more epochs"
+    )
+    assert Position(best=0.3).doubt(10) is None
+
+
+def test_warm_up_is_a_tenth_of_all_steps_at_most(tiny_file: Path, tmp_path: Path) -> None:
+    trainer = trainer_of(config_of(tiny_file, "training.warmup_steps=100000", "training.epochs=10"), tmp_path / "run")
+    total, rates = 10 * len(trainer.batches), []
+    for batch in [*trainer.batches.epoch(1), *trainer.batches.epoch(2)]:
+        trainer.optimisation.step(batch)
+        rates.append(trainer.optimisation.learning_rate)
+    assert rates.index(max(rates)) in (total // 10 - 1, total // 10)
