@@ -39,7 +39,7 @@ def vocab(
             ("words, with 4 special ones", f"{len(vocabulary):,}"),
             ("occur at least", f"{vocabulary.min_count} times in the training captions"),
             *((f"unknown words, {split}", f"{part.unknown_rate:.2%}") for split, part in coverage.items()),
-            ("commonest dropped words", ", ".join(f"{word} ({count})" for word, count in dropped[:10])),
+            *([("commonest dropped words", ", ".join(f"{word} ({n})" for word, n in dropped[:10]))] if dropped else []),
         ],
         title="Vocabulary",
     )

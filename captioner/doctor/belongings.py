@@ -35,7 +35,8 @@ def find_belongings(folder: Path) -> Iterator[Finding]:
         if seen > _MOST_FOLDERS:
             yield Finding("data", "note", f"{folder} has many folders; only the first {_MOST_FOLDERS:,} were looked at")
             return
-        kinds = {kind for sign, kind in _SIGNS.items() if any(fnmatch(name, sign) for name in files)}
+        given = [name for name in files if f"{name}.manifest" not in files]  # The others captioner has written itself.
+        kinds = {kind for sign, kind in _SIGNS.items() if any(fnmatch(name, sign) for name in given)}
         root = here.parent if here.name == "annotations" else here
         yield from (Finding("data", "ok", f"{root} (dataset.format: {kind})") for kind in sorted(kinds))
         if "index.json" in files and (finding := _features(here)):

@@ -125,7 +125,7 @@ def test_train_makes_what_is_missing_and_says_so(cli: Any, tiny_file: Path, tmp_
 
 
 def test_quiet_says_nothing(cli: Any, tiny_file: Path, tmp_path: Path) -> None:
-    finished = cli("train", "--config", tiny_file, "--run", tmp_path / "run", "--quiet", "--set", "training.epochs=1")
+    finished = cli("train", "--config", tiny_file, "--run", tmp_path / "run", "--quiet", "--set", "training.epochs=3")
     assert (finished.status, finished.out, finished.err) == (0, "", "")
 
 

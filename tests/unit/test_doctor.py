@@ -191,6 +191,8 @@ def test_what_lies_in_a_folder(tiny_file: Path, tiny_run: Path, shapes: Path, tm
             (tmp_path / name / one.name).symlink_to(one)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "index.json").write_text("[]")
+    for own in ("captions.csv", "captions.csv.manifest"):  # What captioner has written itself is no data set.
+        (tmp_path / "other" / own).write_text("")
     found = [(one.part, one.text.removeprefix(f"{tmp_path}/")) for one in find_belongings(tmp_path)]
     features = [text for part, text in found if part == "features"]
     assert features[0].startswith("features (mobilenet_v3_small, 4 positions of 576, ")

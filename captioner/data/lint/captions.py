@@ -177,7 +177,8 @@ def _vocabulary(facts: CaptionFacts, vocabulary: Vocabulary, config: Config) -> 
     if high:
         which = ", ".join(f"{rate:.1%} of {split}" for split, rate in high.items())
         message = f"many words are not in the vocabulary at vocab.min_count={least}: {which}"
-        remedy = f"lower vocab.min_count ('captioner vocab' shows what {least} drops), or draw the splits anew"
+        lower = f"lower vocab.min_count ('captioner vocab' shows what {least} drops)"
+        remedy = f"{lower if least > 1 else 'bring more training pictures'}, or draw the splits anew"
         yield Finding("unknown-words", "warning", len(high), message, remedy, tuple(high))
 
 
