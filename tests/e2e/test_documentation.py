@@ -75,6 +75,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy = folder / "photos" / ("town" if number % 2 else "") / f"{record.file.stem}.jpg"
         Image.open(record.file).save(copy)
         copy.with_suffix(".txt").write_text("\n".join(record.captions) + "\n")
+    (folder / "data").mkdir()
     (folder / "holiday").mkdir()
     for name in ("beach.jpg", "climber.jpg", "holiday/hill.png"):
         shutil.copy(shapes.records[0].file, folder / name)
