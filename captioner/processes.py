@@ -80,7 +80,9 @@ def joined() -> Iterator[None]:
         torch.cuda.set_device(_number("LOCAL_RANK", 0))
     with _ended_by_torchrun():
         try:
-            _store, _, _ = next(rendezvous("env://"))
+            store, _, _ = next(rendezvous("env://"))
+            # What processes that have died wrote there may still be there: where to reach them, for one.
+            _store = distributed.PrefixStore(f"start {restarts()}", store)  # type: ignore[attr-defined]
             backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
             distributed.init_process_group(backend, store=_store, rank=rank(), world_size=started())
             yield
