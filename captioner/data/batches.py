@@ -10,6 +10,7 @@ from typing import TypeVar
 from captioner import processes
 from captioner.batch import Batch, pack_captions
 from captioner.data.pictures import Pictures
+from captioner.parallel import compute_alone
 from captioner.vocab import END, START
 
 _Item = TypeVar("_Item")
@@ -84,6 +85,7 @@ def read_ahead(make: Callable[[], Iterator[_Item]], ahead: int = 2) -> Iterator[
             return
 
     def work() -> None:
+        compute_alone()
         try:
             for item in make():
                 put(item, None)

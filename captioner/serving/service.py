@@ -49,7 +49,7 @@ class Service:
         engine = await asyncio.to_thread(Engine.load, self.files.paths, self.files.overrides, self._share)
         compute = engine.captioner.compute
         share = partial(torch.set_num_threads, max(1, torch.get_num_threads() // compute.workers))
-        self._readers = ThreadPoolExecutor(compute.workers, "read")
+        self._readers = ThreadPoolExecutor(compute.workers, "read", share)
         self._batcher = Batcher[Task, Answer](
             engine.answer,
             workers=compute.workers if compute.device.type == "cpu" else 1,

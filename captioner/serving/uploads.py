@@ -4,6 +4,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -145,9 +146,10 @@ def _file(part: bytes) -> Upload:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-disposition":
             message = _parsed("content-disposition", value.decode("utf-8", "replace"))
-            file = message.get_filename()
+            # Not ``get_filename``, which takes the spaces off at both ends of a name.
+            file = message.get_param("filename", None, "content-disposition")
             if file is not None:
-                return Upload(file[:_NAME] or UNNAMED, data)
+                return Upload(collapse_rfc2231_value(file)[:_NAME] or UNNAMED, data)
             field = str(message.get_param("name", "", "content-disposition"))[:_NAME]
             raise Problem(422, f"the form's field {field!r} is not a file", "options belong in the query: ?captions=3")
     raise Problem(400, "a part of the form does not say what it is", "send it as browsers and curl -F do")

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 
+from captioner.parallel import compute_alone
+
 
 class Saving:
     """Knows when the next checkpoint is due, and writes it in the background."""
@@ -11,7 +13,7 @@ class Saving:
     def __init__(self, minutes: float) -> None:
         self._seconds = 60 * minutes
         self._last = monotonic()
-        self._pool = ThreadPoolExecutor(1, "checkpoint")
+        self._pool = ThreadPoolExecutor(1, "checkpoint", compute_alone)
         self._job: Future[None] | None = None
 
     @property

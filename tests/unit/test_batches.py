@@ -147,6 +147,16 @@ def threads() -> set[threading.Thread]:
 def test_reading_ahead_gives_everything_in_order() -> None:
     assert list(read_ahead(lambda: iter(range(50)))) == list(range(50))
     assert list(read_ahead(lambda: iter(()))) == []
+
+
+def test_what_reads_ahead_leaves_the_threads_to_what_computes() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert list(read_ahead(lambda: (torch.get_num_threads() for _ in range(1)))) == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
     assert not threads()
 
 

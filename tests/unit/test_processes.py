@@ -61,6 +61,7 @@ except CaptionerError as error:
     sys.exit(error.exit_status)
 """
 LOST = "another process of this job has died"
+ENDED = "torchrun has ended this job: another of its processes has died, or it was told to"
 
 
 def torchrun(folder: Path, *words: object, number: int = 2) -> subprocess.CompletedProcess[str]:
@@ -92,15 +93,15 @@ def test_they_talk(tmp_path: Path) -> None:
 def test_a_death_is_told_once_and_ends_the_job(tmp_path: Path, dying: int) -> None:
     finished = torchrun(tmp_path, "die", tmp_path, dying, number=3)
     assert finished.returncode == 1
-    assert finished.stdout == f"said by 0\ntold: {LOST}\n"
+    # Who waits for the dead one may be told so by torchrun, too, and first.
+    assert finished.stdout in {f"said by 0\ntold: {problem}\n" for problem in (LOST, ENDED)}
 
 
 @pytest.mark.slow
 def test_a_death_is_told_by_those_who_wait_for_nobody(tmp_path: Path) -> None:
     finished = torchrun(tmp_path, "die_while_others_compute", tmp_path)
     assert finished.returncode == 1
-    told = "torchrun has ended this job: another of its processes has died, or it was told to"
-    assert finished.stdout == f"said by 0\ntold: {told}\n"
+    assert finished.stdout == f"said by 0\ntold: {ENDED}\n"
 
 
 @pytest.mark.slow

@@ -119,6 +119,16 @@ class TestSaving:
         assert done == [True, "second"]
         saving.close()
 
+    def test_it_leaves_the_threads_to_what_trains(self) -> None:
+        saving, threads, before = Saving(1), list[int](), torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            saving.begin(lambda: threads.append(torch.get_num_threads()))
+            saving.close()
+            assert [*threads, torch.get_num_threads()] == [1, 2]
+        finally:
+            torch.set_num_threads(before)
+
     def test_it_is_due_after_so_many_minutes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 0.0
         monkeypatch.setattr("captioner.training.saving.monotonic", lambda: now)

@@ -29,6 +29,7 @@ def refused(body: bytes, content_type: str) -> tuple[int, str, str]:
     )
 )
 @example([("a.jpg", b"\r\n--"), ("b.jpg", b"")])
+@example([(" ", b""), (" a ", b"")])
 @settings(max_examples=100)
 def test_a_form_comes_back_as_it_was_written(files: list[tuple[str, bytes]]) -> None:
     body, content_type = encode_multipart_formdata([("picture", file) for file in files], boundary="4d3f0c")
