@@ -16,6 +16,7 @@ from captioner.checkpoint.index import fingerprint
 from captioner.errors import ImageError, UsageError
 from captioner.evaluation.bootstrap import CONFIDENCE, FEW_IMAGES, RESAMPLES, score_intervals
 from captioner.evaluation.evaluator import Evaluation
+from captioner.evaluation.metrics import written
 from captioner.evaluation.references import ImageId
 from captioner.evaluation.report_charts import evaluation_charts, reliability
 from captioner.evaluation.tables import score_rows
@@ -66,7 +67,7 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
         scores=_scores(evaluation),
         interval=f"{CONFIDENCE:.0%}",
         resamples=RESAMPLES,
-        figures=[row for row in score_rows(evaluation) if row[0] not in evaluation.scores.corpus],
+        figures=[row for row in score_rows(evaluation) if row[0] not in map(written, evaluation.scores.corpus)],
         training=list(curves(origin.log, sections[0]["training"]["epoch"])) if origin.log else [],
         charts=evaluation_charts(evaluation),
         error=reliability(evaluation)[0] if evaluation.confidences else None,
@@ -82,7 +83,7 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
 def _scores(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     found = score_intervals(evaluation.scores, _SEED) if len(evaluation.captions) > 1 else {}
     return [
-        (name, f"{value:.4f}", f"{found[name].low:.4f} to {found[name].high:.4f}" if name in found else "")
+        (written(name), f"{value:.4f}", f"{found[name].low:.4f} to {found[name].high:.4f}" if name in found else "")
         for name, value in evaluation.scores.corpus.items()
     ]
 
