@@ -22,6 +22,7 @@ from captioner.evaluation.report_charts import evaluation_charts, reliability
 from captioner.evaluation.tables import score_rows
 from captioner.evaluation.word_use import ClassUse, word_use
 from captioner.pages.charts import STYLE
+from captioner.pages.confidence import meaning, shown
 from captioner.pages.html import picture_of, small_source, write_page
 from captioner.pages.overlays import overlays
 from captioner.predictor import Captioner
@@ -55,7 +56,9 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
     """Write the report. Raises ``StorageError``."""
     assert evaluation.references is not None
     sections = [describe(model) for model in origin.models]
-    galleries = _galleries(evaluation, origin.captioner)
+    calibration = origin.captioner.calibration if origin.captioner else None
+    doubtful = doubt(calibration, evaluation.sampling["method"], len(origin.models))
+    galleries = _galleries(evaluation, origin.captioner, doubtful)
     write_page(
         path,
         "report.html.j2",
@@ -71,7 +74,7 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
         training=list(curves(origin.log, sections[0]["training"]["epoch"])) if origin.log else [],
         charts=evaluation_charts(evaluation),
         error=reliability(evaluation)[0] if evaluation.confidences else None,
-        doubt=_doubt(evaluation, origin),
+        means=meaning(calibration, doubtful),
         right=RIGHT,
         classes=[_class_row(each) for each in word_use(evaluation.words, evaluation.references.words)],
         galleries=galleries,
@@ -88,12 +91,6 @@ def _scores(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     ]
 
 
-def _doubt(evaluation: Evaluation, origin: Origin) -> str:
-    if origin.captioner is None:
-        return ""
-    return doubt(origin.captioner.calibration, evaluation.sampling["method"], len(origin.models))
-
-
 def _class_row(found: ClassUse) -> dict[str, Any]:
     shares = [found.share("unsupported", "said"), found.share("missed", "wanted")]
     return {
@@ -105,7 +102,9 @@ def _class_row(found: ClassUse) -> dict[str, Any]:
     }
 
 
-def _galleries(evaluation: Evaluation, captioner: Captioner | None) -> list[tuple[str, list[dict[str, Any]]]]:
+def _galleries(
+    evaluation: Evaluation, captioner: Captioner | None, doubtful: str
+) -> list[tuple[str, list[dict[str, Any]]]]:
     """Best, worst and random images, each in one of them only."""
     per_image = evaluation.scores.per_image
     ranked = sorted(per_image, key=lambda key: -per_image[key]["CIDEr"])
@@ -113,11 +112,11 @@ def _galleries(evaluation: Evaluation, captioner: Captioner | None) -> list[tupl
     best, worst = ranked[:size], ranked[size:][::-1][:size]
     rest = [key for key in ranked if key not in {*best, *worst}]
     drawn = random.Random(_SEED).sample(rest, min(size, len(rest)))
-    shown = (("Best, by CIDEr", best), ("Worst, by CIDEr", worst), ("Drawn at random from the others", drawn))
-    return [(name, [_entry(key, evaluation, captioner) for key in keys]) for name, keys in shown if keys]
+    galleries = (("Best, by CIDEr", best), ("Worst, by CIDEr", worst), ("Drawn at random from the others", drawn))
+    return [(name, [_entry(key, evaluation, captioner, doubtful) for key in keys]) for name, keys in galleries if keys]
 
 
-def _entry(key: ImageId, evaluation: Evaluation, captioner: Captioner | None) -> dict[str, Any]:
+def _entry(key: ImageId, evaluation: Evaluation, captioner: Captioner | None, doubtful: str) -> dict[str, Any]:
     assert evaluation.references is not None
     file = evaluation.files.get(key)
     picture, problem = picture_of(file)
@@ -128,7 +127,7 @@ def _entry(key: ImageId, evaluation: Evaluation, captioner: Captioner | None) ->
         "problem": problem,
         "caption": evaluation.captions[key],
         "cider": evaluation.scores.per_image[key]["CIDEr"],
-        "confidence": "" if confidence is None else f"{confidence:.0%}",
+        "confidence": "" if confidence is None else shown(confidence, doubtful),
         "references": evaluation.references.texts[key],
         "words": _looks(file, evaluation.words[key], captioner) if file and captioner and picture else [],
     }

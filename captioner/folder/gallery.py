@@ -16,6 +16,7 @@ from captioner.data.images import load_thumbnail, stack_images
 from captioner.errors import ImageError, UsageError
 from captioner.events import Listener, Note, Warned
 from captioner.files import atomic_write
+from captioner.pages.confidence import meaning, shown
 from captioner.pages.html import check_pages, write_page
 from captioner.pages.overlays import strip
 from captioner.predictor import Captioner
@@ -24,8 +25,8 @@ ENTRIES = 500
 """Photos on the page, the first ones: it has some 40 kB for each. Every photo has its strip."""
 _SIDE = 320
 """Longest side of a thumbnail, in pixels."""
-_TILE = 96
-"""Side of a strip's tiles on the page."""
+_TILE, _COLUMNS = 96, 4
+"""Side of a strip's tiles on the page, and how many of them are side by side: as wide as a card."""
 
 
 class AttentionGallery:
@@ -67,8 +68,9 @@ class AttentionGallery:
             with atomic_write(self._folder / name) as stream:
                 picture.save(stream, "PNG")
             if self._several and self._count < ENTRIES:
-                small = strip(images[0], caption.words, maps, _TILE)
-                self._entries.append(_entry(name, caption, load_thumbnail(Path(file), _SIDE), small))
+                small = strip(images[0], caption.words, maps, _TILE, _COLUMNS)
+                sure = shown(caption.confidence, self._captioner.doubt)
+                self._entries.append(_entry(name, caption, sure, load_thumbnail(Path(file), _SIDE), small))
         except ImageError as error:  # It has changed since it was captioned.
             self._listener(Warned(f"{file}: {error.problem}"))
             return
@@ -79,11 +81,18 @@ class AttentionGallery:
         if not self._entries:
             return
         page = self._folder / "index.html"
-        write_page(page, "attention_gallery.html.j2", entries=self._entries, count=self._count)
+        write_page(
+            page,
+            "attention_gallery.html.j2",
+            entries=self._entries,
+            count=self._count,
+            means=meaning(self._captioner.calibration, self._captioner.doubt),
+            doubt=self._captioner.doubt,
+        )
         self._listener(Note(f"where {self._count:,} captions look is in {page}"))
 
 
-def _entry(name: str, caption: Caption, thumbnail: bytes, small: Image.Image) -> dict[str, Any]:
+def _entry(name: str, caption: Caption, sure: str, thumbnail: bytes, small: Image.Image) -> dict[str, Any]:
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=75)
     return {
@@ -91,6 +100,7 @@ def _entry(name: str, caption: Caption, thumbnail: bytes, small: Image.Image) ->
         "link": quote(os.fsencode(name)),
         "text": caption.text,
         "confidence": round(caption.confidence, 4),
+        "sure": sure,
         "thumbnail": base64.b64encode(thumbnail).decode(),
         "strip": base64.b64encode(stream.getvalue()).decode(),
         "size": small.size,

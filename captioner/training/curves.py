@@ -29,7 +29,7 @@ _TABLE: Final = {
     "val_perplexity": ("perplexity", ".2f"),
     "val_Bleu_4": (written("Bleu_4"), ".3f"),
     "val_CIDEr": ("CIDEr", ".3f"),
-    "learning_rate": ("learning rate", ".3g"),
+    "learning_rate": ("learning rate", ".6f"),
 }
 """Of the log's row of an epoch: what is shown, under which name and how."""
 
@@ -73,7 +73,8 @@ def curves(rows: Sequence[Row], best_epoch: float) -> Iterator[Svg]:
     for title, names in (*_CHARTS, *others):
         series = [Series(name, [_height(row, key) for row in rows]) for key, name in names.items() if key in numeric]
         if series:
-            yield line_chart(title, epochs, series, x_label="epoch", mark=best_epoch)
+            share = not _PERCENT.isdisjoint(names)
+            yield line_chart(title, epochs, series, x_label="epoch", from_zero=share, mark=best_epoch)
 
 
 def _table(rows: Sequence[Row], best: Row) -> str:

@@ -55,9 +55,9 @@ def test_every_epoch_is_there_and_the_best_one_stands_out() -> None:
     page = Page(curves_page("runs/a", [row(1, 0.25), row(2, 0.75), row(3, 0.5)]))
     assert page.rows == [
         ["epoch", "loss", "perplexity", "BLEU-4", "CIDEr", "learning rate"],
-        ["1", "4.000", "20.00", "0.100", "0.250", "0.001"],
-        ["2", "2.000", "10.00", "0.200", "0.750", "0.001"],
-        ["3", "1.333", "6.67", "0.300", "0.500", "0.001"],
+        ["1", "4.000", "20.00", "0.100", "0.250", "0.001000"],
+        ["2", "2.000", "10.00", "0.200", "0.750", "0.001000"],
+        ["3", "1.333", "6.67", "0.300", "0.500", "0.001000"],
     ]
     assert page.best[0] == "2"
 
@@ -79,7 +79,7 @@ def test_what_is_logged_is_drawn_known_or_not() -> None:
 def test_a_score_of_next_to_nothing_is_nought() -> None:
     """BLEU of captions without any four words in a row of the references is 1e-14 or so, for coco-caption's sake."""
     text = curves_page("a", [row(1, 0.0004) | {"val_Bleu_4": 5.075e-14, "learning_rate": 3e-6, "waiting": 0.015}])
-    assert Page(text).rows[1] == ["1", "4.000", "20.00", "0.000", "0.000", "3e-06"]
+    assert Page(text).rows[1] == ["1", "4.000", "20.00", "0.000", "0.000", "0.000003"]
     assert "the best validation CIDEr, 0.000, was in epoch 1" in text
     assert "e-14" not in text
     assert "<title>BLEU-4 1: 0</title>" in text

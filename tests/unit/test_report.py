@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,19 @@ def test_confidences_are_shown_where_there_are_some(tmp_path: Path) -> None:
     charts = {attributes["aria-label"] for attributes in page.all("svg")}
     assert {"Confidence, share of captions", "How often captions are right, by confidence"} <= charts
     assert "on average they are 0.280 away from it" in page.text
+
+
+def test_confidence_has_per_cent_where_it_is_a_probability_alone(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
+    path, right = tmp_path / "r.html", "Confidence is the probability that a caption is right. Right means"
+    ranks = "This model has no calibration: its confidence ranks captions, and is no probability."
+    for model, form, said, unsaid in (("best", r"\d+ %", right, ranks), ("last", r"\d\.\d\d", ranks, right)):
+        assert cli("evaluate", "--model", tiny_run / model, "--split", "test", "--report", path).status == 0
+        page = Page(path.read_text(encoding="utf-8"))
+        figures = [text for text in page.texts if text.startswith("confidence ")]
+        assert len(figures) == len(page.all("article"))
+        assert all(re.fullmatch(f"confidence {form}", text) for text in figures), figures
+        assert page.text.count(said) == 1
+        assert unsaid not in page.text
 
 
 def test_a_model_s_report_has_its_training_and_where_it_looks(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
