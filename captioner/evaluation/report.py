@@ -78,7 +78,7 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
         right=RIGHT,
         classes=[_class_row(each) for each in word_use(evaluation.words, evaluation.references.words)],
         galleries=galleries,
-        looks=any(entry["words"] for _, entries in galleries for entry in entries),
+        any_looks=any(entry["words"] for _, entries in galleries for entry in entries),
         made=_made(evaluation, origin, sections),
     )
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
+COLUMNS = 7
+"""Tiles side by side; a longer caption goes on in the next row."""
 _LABEL = 0.15
 """Height of a word below its tile, of the tile's."""
 _UNSEEN = 0.35
@@ -33,18 +35,18 @@ def overlays(picture: Tensor, maps: Tensor) -> list[Image.Image]:
     return [overlay(picture, each) for each in (maps - least) / (greatest - least).clamp(min=1e-9)]
 
 
-def strip(picture: Tensor, words: Sequence[str], maps: Tensor, side: int = 160, columns: int = 7) -> Image.Image:
+def strip(picture: Tensor, words: Sequence[str], maps: Tensor, side: int = 160) -> Image.Image:
     """The picture, then an ``overlay`` for each of T ``words``, in tiles of ``side`` pixels with the word below.
 
-    ``picture`` and ``maps`` are those of ``overlays``. A caption of more than ``columns`` goes on in the next row.
+    ``picture`` and ``maps`` are those of ``overlays``.
     """
     tiles = [_to_image(picture), *overlays(picture, maps)]
     label = round(_LABEL * side)
-    size = (side * min(columns, len(tiles)), (side + label) * -(-len(tiles) // columns))
+    size = (side * min(COLUMNS, len(tiles)), (side + label) * -(-len(tiles) // COLUMNS))
     result = Image.new("RGB", size)
     draw = ImageDraw.Draw(result)
     for number, (tile, word) in enumerate(zip(tiles, ["", *words], strict=True)):
-        left, top = number % columns * side, number // columns * (side + label)
+        left, top = number % COLUMNS * side, number // COLUMNS * (side + label)
         result.paste(tile.resize((side - 2, side - 2)), (left + 1, top + 1))
         draw.text((left + side / 2, top + side + label / 2), word, "white", _font(word, side, label), "mm")
     return result
