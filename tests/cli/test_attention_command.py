@@ -78,7 +78,6 @@ def test_a_strip_for_each_photo_and_a_page_of_all(cli: Any, graded: Path, photos
     pictures = [Image.open(io.BytesIO(b64decode(each))).size for each in re.findall(r"base64,(.*?)\"", page)]
     said = [word for row in rows for word in tokenize(row["caption"])]
     assert len(pictures) == len(rows) + len(said)
-    assert pictures.count((96, 96)) == len(said)
     assert re.findall("<figcaption>(.*?)</figcaption>", page) == said
     shares = [f" {100 * each:.0f} % · <a" for each in confidences]
     assert re.findall(r" \S+ % · <a", page.replace("\n", " ")) == shares

@@ -132,7 +132,7 @@ def test_without_a_network_it_ends_at_once_and_leaves_nothing(cli: Cli, tmp_path
     assert done.status == 1
     assert done.err.splitlines() == [
         "error: http://nowhere.invalid/files/Flickr8k_text.zip: the name nowhere.invalid leads to no server from here",
-        "       connect to the network (where a proxy leads there, set HTTPS_PROXY), and run the same command again",
+        "       connect to the network (where a proxy leads there, set HTTPS_PROXY), and run the command again",
     ]
     assert not root.exists()
 

@@ -230,7 +230,7 @@ def test_without_a_network_nothing_is_waited_for(
         fetch(["http://example.org/file.zip"], tmp_path / "new" / "file.zip")
     assert error.value.problem == "http://example.org/file.zip: the name example.org leads to no server from here"
     assert error.value.remedy == (
-        "connect to the network (where a proxy leads there, set HTTPS_PROXY), and run the same command again"
+        "connect to the network (where a proxy leads there, set HTTPS_PROXY), and run the command again"
     )
     assert waits == []
     assert list(tmp_path.iterdir()) == []

@@ -16,8 +16,6 @@ ATTEMPTS: Final = 6
 ENOUGH: Final = 1 << 20
 _UNRESOLVED: Final = "NameResolution"
 """Of urllib3's error, which requests' own holds."""
-_AGAIN: Final = "run the same command again: it goes on where this one stopped"
-_CONNECT: Final = "connect to the network (where a proxy leads there, set HTTPS_PROXY), and run the same command again"
 
 
 class Interruption(Exception):
@@ -42,13 +40,19 @@ def persevere(attempt: Callable[[], None], url: str, have: Callable[[], int], sa
             return
         except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as broken:
             if before == begun and (host := _unknown_host(broken)):
-                raise DownloadError(f"{url}: the name {host} leads to no server from here", _CONNECT) from None
+                raise DownloadError(
+                    f"{url}: the name {host} leads to no server from here",
+                    "connect to the network (where a proxy leads there, set HTTPS_PROXY), and run the command again",
+                ) from None
             interruption = Interruption(reason(broken))
         except Interruption as caught:
             interruption = caught
         fruitless = 0 if have() - before >= ENOUGH else fruitless + 1
         if fruitless >= ATTEMPTS:
-            raise DownloadError(f"{url}: {interruption}; tried {ATTEMPTS} times", _AGAIN)
+            raise DownloadError(
+                f"{url}: {interruption}; tried {ATTEMPTS} times",
+                "run the same command again: it goes on where this one stopped",
+            )
         wait = max(interruption.wait, float(2**fruitless))
         say(f"{interruption}; trying again in {wait:.0f} s (try {fruitless + 1} of {ATTEMPTS})")
         time.sleep(wait)
