@@ -48,7 +48,7 @@ class DatasetConfig(Section):
     """Share of the pictures drawn for the test where the data set says nothing of splits."""
     seed: int = 1
     """Seed of that draw, and of the pictures of `shapes`."""
-    size: Positive = 2000
+    size: Positive = 4000
     """Pictures that `shapes` generates."""
     allow_missing: bool = False
     """Go on without the pictures that have captions but no file; otherwise they are an error."""

@@ -148,7 +148,7 @@ def test_flickr30k_says_how_to_get_it(cli: Cli, tmp_path: Path) -> None:
 def test_shapes_are_drawn_once(cli: Cli, tmp_path: Path) -> None:
     root = tmp_path / "shapes"
     assert cli("download", "shapes", "--root", root, "--dry-run").err == (
-        f"would draw 2,000 pictures in {root}; nothing is downloaded\n"
+        f"would draw 4,000 pictures in {root}; nothing is downloaded\n"
     )
     assert not root.exists()
     done = cli("download", "shapes", "--root", root)
