@@ -13,9 +13,13 @@ from captioner.errors import UsageError
 def compare(
     a: Annotated[Path, typer.Argument(help="A run's directory, a checkpoint's, or a COCO results file.")],
     b: Annotated[Path, typer.Argument(help="Another of the same kind.")],
-    split: Annotated[str, typer.Option(help="Split of A's data set that two models caption: val or test.")] = "val",
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Split of A's data set that two models caption: val or test.")
+    ] = "val",
     references: Annotated[Path | None, typer.Option(help="COCO captions file to score two files against.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures that --references names.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the pictures that --references names.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 1,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the comparison as JSON.")] = None,
     gallery: Annotated[Path | None, typer.Option(help="Write an HTML page of the images that differ most.")] = None,

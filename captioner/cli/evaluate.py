@@ -16,7 +16,7 @@ from captioner.rows import form_of, write_rows
 
 def evaluate(
     model: Models = [],  # noqa: B006 - typer copies it
-    split: Annotated[str, typer.Option(help="Split of the model's data set: val or test.")] = "val",
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the model's data set: val or test.")] = "val",
     predictions: Annotated[Path | None, typer.Option(help="Score this COCO results file instead of a model.")] = None,
     references: Annotated[Path | None, typer.Option(help="COCO captions file to score --predictions against.")] = None,
     beam_sizes: Annotated[str, typer.Option(metavar="N,N", help="Table of these beam sizes; 1 is greedy.")] = "",

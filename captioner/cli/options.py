@@ -17,10 +17,11 @@ Overrides = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
-Model = Annotated[Path, typer.Option("--model", "-m", help="A run's directory, or a checkpoint's.")]
-
 Models = Annotated[
-    list[Path], typer.Option("--model", "-m", help="A run's directory, or a checkpoint's; several caption together.")
+    list[Path],
+    typer.Option(
+        "--model", "-m", metavar="FOLDER", help="A run's directory, or a checkpoint's; several caption together."
+    ),
 ]
 
 

@@ -15,9 +15,10 @@ from captioner.errors import Interrupted
 def quickstart(
     context: typer.Context,
     data: Annotated[
-        Path | None, typer.Option(help="A folder of your pictures, each with a .txt beside it, a caption a line.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="A folder of your pictures, each with a .txt beside it, a caption a line."),
     ] = None,
-    folder: Annotated[Path, typer.Option(help="Where all that is made is put.")] = Path("quickstart"),
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where all that is made is put.")] = Path("quickstart"),
 ) -> None:
     """Go the whole way once, offline and without any weights, and show the command for each step.
 

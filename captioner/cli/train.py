@@ -13,7 +13,9 @@ from captioner.events import Listener, to_all
 
 def train(
     config: ConfigFile,
-    run: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/ and the config's name.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the run; by default runs/ and the config's name.")
+    ] = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
     tensorboard: Annotated[
