@@ -7,7 +7,7 @@ import typer
 
 from captioner import processes
 from captioner.cli.console import Console
-from captioner.cli.options import Models, Overrides, Quiet
+from captioner.cli.options import Models, Quiet, setting
 from captioner.cli.screen import Screen
 from captioner.folder.destinations import Engine, Existing, Order, choose_destination, choose_engine
 from captioner.folder.inputs import expand_inputs
@@ -45,7 +45,7 @@ def caption(
         typer.Option(metavar="FOLDER", help="Draw where each word looks: a PNG a photo, and a page of all."),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="What does the work: this computer or a Ray cluster.")] = Engine.local,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("sampling.beam_size=3")] = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:
     """Caption pictures. Those that cannot be read are listed with the reason, and the exit status is 3.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, Overrides, Quiet
+from captioner.cli.options import AsJson, Quiet, setting
 from captioner.errors import UsageError
 
 
@@ -23,7 +23,7 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 1,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the comparison as JSON.")] = None,
     gallery: Annotated[Path | None, typer.Option(help="Write an HTML page of the images that differ most.")] = None,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("dataset.root=FOLDER")] = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from captioner import processes
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, Models, Overrides, Quiet, whole_numbers
+from captioner.cli.options import AsJson, Models, Quiet, setting, whole_numbers
 from captioner.errors import UsageError
 from captioner.rows import form_of, write_rows
 
@@ -27,7 +27,7 @@ def evaluate(
     allow_training_split: Annotated[
         bool, typer.Option("--allow-training-split", help="Score even the pictures that the model was trained on.")
     ] = False,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("dataset.root=FOLDER")] = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

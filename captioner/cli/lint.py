@@ -1,11 +1,11 @@
 """``captioner lint``: what is wrong with a data set."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, ConfigFile, Overrides, Quiet
+from captioner.cli.options import AsJson, ConfigFile, Quiet, setting
 
 if TYPE_CHECKING:
     from captioner.data.lint.report import Report
@@ -15,7 +15,7 @@ _BIN, _BAR = 5, 40
 
 def lint(
     config: ConfigFile,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("dataset.root=FOLDER")] = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

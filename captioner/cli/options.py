@@ -1,7 +1,7 @@
 """Options that several commands share, so that they read and behave alike; and how words become values."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from captioner.experiment import Experiment
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="YAML file, as examples/ has them.")]
-Overrides = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Set a config value, such as sampling.beam_size=3.")
-]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 Models = Annotated[
@@ -23,6 +20,11 @@ Models = Annotated[
         "--model", "-m", metavar="FOLDER", help="A run's directory, or a checkpoint's; several caption together."
     ),
 ]
+
+
+def setting(example: str) -> Any:
+    """``--set`` of a command that heeds what ``example`` sets."""
+    return typer.Option("--set", metavar="KEY=VALUE", help=f"Set a config value, such as {example}; repeatable.")
 
 
 def open_experiment(config: Path, overrides: list[str], listener: "Listener") -> "Experiment":

@@ -1,6 +1,5 @@
 """How typer reads and explains the words of a command line, told in our way: errors in two lines, help for people."""
 
-import enum
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,8 +38,8 @@ def placeholder(value: Any) -> str:
     """What stands for an option's value in help; nothing for a flag, which has none."""
     if get_origin(value) is Literal:
         return "|".join(get_args(value))
-    if isinstance(value, enum.EnumMeta):
-        return "|".join(one.value for one in value)
+    if hasattr(value, "__members__"):  # An enum.
+        return "|".join(str(one.value) for one in value.__members__.values())
     return {bool: "", Path: "FILE", int: "NUMBER", float: "NUMBER"}.get(value, "TEXT")
 
 

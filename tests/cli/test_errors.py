@@ -469,3 +469,35 @@ def test_ctrl_c_while_training(tiny_file: Path, tiny_run: Path, tmp_path: Path) 
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 9))
     assert [row["step"] for row in rows] == [32 * epoch for epoch in range(1, 9)]
+
+
+READ = "sampling.*, training.device, training.precision"
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "read", "place"),
+    [
+        ("caption x.jpg", ["training.epochs=5"], READ, "train"),
+        ("caption x.jpg", ["dataset.root=x", "features.path=y"], READ, "evaluate and compare"),
+        ("serve --port 0", ["vocab.min_count=3"], READ, "train"),
+        ("evaluate", ["decoder.layers=2", "dataset.root=x"], f"{READ}, dataset.*, features.*", "train"),
+    ],
+)
+def test_settings_without_effect(
+    cli: Any, tiny_run: Path, command: str, settings: list[str], read: str, place: str
+) -> None:
+    given = [word for setting in ["sampling.beam_size=2", *settings] for word in ("--set", setting)]
+    idle = settings if place != "train" else settings[:1]
+    finished = cli(*command.split(), "--model", tiny_run, *given, "--quiet")
+    assert_refused(
+        finished,
+        2,
+        f"no effect here: {', '.join(f'--set {setting}' for setting in idle)}",
+        f"a trained model takes {read}; the rest is for captioner {place}",
+    )
+
+
+def test_settings_that_score_may_say(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
+    given = ["dataset.allow_missing=true", "training.precision=float32", f"features.path={tmp_path}", "sampling.seed=2"]
+    words = [word for setting in given for word in ("--set", setting)]
+    assert cli("evaluate", "--model", tiny_run, *words, "--quiet").status == 0

@@ -109,6 +109,19 @@ def test_help_names_values_as_people_do(cli: Any, name: str) -> None:
     assert cli("help", *name.split()).out == shown.out
 
 
+EXAMPLES = {
+    **{"lint": "dataset.root=FOLDER", "vocab": "vocab.min_count=3", "preprocess": "features.path=FOLDER"},
+    **{"train": "training.epochs=5", "evaluate": "dataset.root=FOLDER", "compare": "dataset.root=FOLDER"},
+    **{"caption": "sampling.beam_size=3", "serve": "sampling.beam_size=3"},
+}
+
+
+def test_set_names_a_key_that_has_an_effect() -> None:
+    options = {name: {one.opts[0]: one for one in GROUP.commands[name].params} for name in COMMANDS}  # type: ignore[attr-defined]
+    found = {name: known["--set"].help for name, known in options.items() if "--set" in known}
+    assert found == {name: f"Set a config value, such as {example}; repeatable." for name, example in EXAMPLES.items()}
+
+
 def test_usage_lines(cli: Any) -> None:
     usages = {name: cli(name, "--help").out.split("\n")[1].strip() for name in COMMANDS}
     assert usages["caption"] == "Usage: captioner caption [OPTIONS] INPUTS..."
