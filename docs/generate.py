@@ -46,8 +46,8 @@ def config_reference() -> str:
         "A config is a YAML file of the sections below; `--set section.key=value` overrides any of them, on every"
     ]
     lines += [
-        "command that reads a config. Of a trained model, `caption` and `serve` take `sampling` and the device and precision of",
-        "`training`, `evaluate` and `compare` also `dataset` and `features`. Keys in bold must be given.",
+        "command that reads a config. Of a trained model, `caption` and `serve` take `sampling`, `training.device` and",
+        "`training.precision`, `evaluate` and `compare` also `dataset` and `features`. Keys in bold must be given.",
         "",
     ]
     for section, field in Config.model_fields.items():
