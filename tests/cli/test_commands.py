@@ -522,7 +522,10 @@ def test_inspect_shows_what_is_inside(cli: Any, tiny_run: Path) -> None:
     assert ["encoder", "backbone", "mobilenet_v3_small"] in finished.rows
     assert ["", "picture", "shorter side to 64, centre 64x64"] in finished.rows
     assert ["decoder", "type", "attention"] in finished.rows
-    assert ["", "beam_size", "2"] in finished.rows
+    first = finished.rows.index(["sampling", "method", "beam"])
+    rest = [["beam_size", "2"], ["max_length", "8"], ["length_penalty", "1.0"]]  # No settings of other methods.
+    assert [row[1:] for row in finished.rows[first + 1 : first + 4]] == rest
+    assert finished.rows[first + 4][0] == "confidence"
     confidence = [row[1:] for row in finished.rows[[row[0] for row in finished.rows].index("confidence") :]]
     assert confidence[0] == ["means", "probability that a caption's CIDEr is 0.5 or more, as in the validation split"]
     assert confidence[1] == ["method", "Platt scaling of the mean log-probability of its words"]
@@ -537,9 +540,12 @@ GEOMETRIC = "geometric mean of the words' probabilities: it ranks captions, and 
 def test_inspect_for_programs(cli: Any, tiny_run: Path) -> None:
     finished = cli("inspect", tiny_run / "last", "--json")
     said = json.loads(finished.out)
+    words = Vocabulary.from_json((tiny_run / "vocabulary.json").read_text())
     assert list(said) == ["checkpoint", "encoder", "decoder", "vocabulary", "sampling", "confidence", "training"]
     assert said["training"]["epoch"] == 2
-    assert said["training"]["data"].endswith("(train 64, val 8, test 8)")
+    assert said["training"]["pictures"] == {"train": 64, "val": 8, "test": 8}
+    assert (said["vocabulary"]["words"], said["decoder"]["parameters"] > 1000) == (len(words), True)
+    assert said["sampling"]["temperature"] == 1.0  # All of it, though a beam does not heed it.
 
 
 def test_inspect_needs_no_torch(tiny_run: Path) -> None:

@@ -107,8 +107,8 @@ def test_the_part_that_the_model_sees(
     exif = Image.Exif()
     exif[0x0112] = turn
     answer = client.post("/v1/captions?attention=true", files={"p": ("p.jpg", png(size, "JPEG", exif=exif))})
-    words = client.get("/v1/model").json()["encoder"]["picture"].split()  # shorter side to 73, centre 64x64
-    kept = int(words[-1].partition("x")[0]) / int(words[3].rstrip(","))
+    picture = client.get("/v1/model").json()["encoder"]["picture"]
+    kept = picture["crop"] / picture["resize"]
     width, height = kept * across, kept * down
     expected = {"left": (1 - width) / 2, "top": (1 - height) / 2, "width": width, "height": height}
     assert answer.json()["results"][0]["attention"]["seen"] == pytest.approx(expected)
