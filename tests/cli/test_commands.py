@@ -283,7 +283,8 @@ def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path)
         ["beam_size", "search_seconds", *NAMES, *SETTINGS, *DIVERSITY],
     ] * 3
     assert [entry["beam_size"] for entry in entries] == [1, 3, 2]
-    for entry, row in zip(entries, finished.rows, strict=False):
+    assert finished.rows[0] == ["beam", *NAMES, "search", "pictures/s"]
+    for entry, row in zip(entries, finished.rows[1:], strict=False):
         seconds = entry["search_seconds"]
         scores = [f"{entry[name]:.4f}" for name in NAMES]
         assert row == [str(entry["beam_size"]), *scores, f"{seconds:.2f} s", f"{8 / seconds:.0f}"]
@@ -295,7 +296,7 @@ def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path)
         )  # fmt: skip
         expected = json.loads(alone.out)
         assert {name: entry[name] for name in expected} == expected
-    settings = dict(finished.rows[3:])
+    settings = dict(finished.rows[4:])
     assert list(settings) == [
         "images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training", "sampling",
     ]  # fmt: skip
