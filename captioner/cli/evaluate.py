@@ -36,8 +36,10 @@ def evaluate(
     Examples: captioner evaluate --model runs/flickr8k-attention --beam-sizes 1,3,5;
     captioner evaluate --predictions results.json --references captions_val2014.json
     """
-    if bool(model) == bool(predictions) or (predictions is None) != (references is None):
-        raise UsageError("nothing to score, or too much", "give either --model, or --predictions with --references")
+    if not (model or predictions or references):
+        raise UsageError("nothing to score", "give --model FOLDER, or --predictions FILE with --references FILE")
+    if bool(model) == bool(predictions) or bool(predictions) != bool(references):
+        raise UsageError("--predictions and --references go together, without --model", "score a model, or a file")
     sizes = whole_numbers("--beam-sizes", beam_sizes)
     if sizes and (not model or per_image is not None or report is not None):
         raise UsageError("--beam-sizes needs --model, and has no --per-image or --report", "leave out one of them")

@@ -43,7 +43,8 @@ def quickstart(
         if status:
             raise typer.Exit(status)
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    console.done(f"all done in {minutes} min {seconds} s; what was made is in {folder}")
+    took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    console.done(f"all done in {took}; what was made is in {folder}")
     for page in ("run/curves.html", "report.html", "attention/index.html"):
         console.done(f"to look at: {folder / page}")
     console.done(f"try a picture of yours: captioner caption PICTURE.jpg --model {folder / 'run'}")

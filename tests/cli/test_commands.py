@@ -81,14 +81,14 @@ def test_preprocess_computes_once(cli: Any, tiny_file: Path, tmp_path: Path) -> 
     first = cli(*arguments)
     assert first.status == 0
     assert first.out == ""
-    assert f"computing features of 64 of 64 pictures into {store}" in first.err.splitlines()
+    assert f"computing features of 64 of 64 pictures of train into {store}" in first.err.splitlines()
     assert first.err.splitlines()[-1] == f"80 pictures' features are in {store}"
     before = {file: file.stat().st_mtime_ns for file in store.iterdir()}
     second = cli(*arguments)
     assert second.err.splitlines() == [
-        f"features of all 64 pictures are in {store}",
-        f"features of all 8 pictures are in {store}",
-        f"features of all 8 pictures are in {store}",
+        f"features of all 64 pictures of train are in {store}",
+        f"features of all 8 pictures of val are in {store}",
+        f"features of all 8 pictures of test are in {store}",
         f"80 pictures' features are in {store}",
     ]
     assert {file: file.stat().st_mtime_ns for file in store.iterdir()} == before
@@ -103,7 +103,7 @@ def test_train_makes_what_is_missing_and_says_so(cli: Any, tiny_file: Path, tmp_
     assert (finished.status, finished.out) == (0, "")
     lines = finished.err.splitlines()
     assert any(re.fullmatch(r"vocabulary: \d+ words, built from the training captions", line) for line in lines)
-    assert f"computing features of 64 of 64 pictures into {tmp_path}/store" in lines
+    assert f"computing features of 64 of 64 pictures of train into {tmp_path}/store" in lines
     epoch = r"epoch {}: loss \d\.\d{{3}}, validation CIDEr \d\.\d{{3}}, BLEU-4 \d\.\d{{3}}, \d+ captions/s"
     assert sum(bool(re.fullmatch(epoch.format(number), line)) for line in lines for number in (1, 2)) == 2
     assert re.fullmatch(rf"best validation CIDEr \d\.\d{{3}} in epoch [12]; the model is in {run}", lines[-2])

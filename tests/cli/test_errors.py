@@ -50,7 +50,7 @@ def test_a_data_set_that_is_not_there(cli: Any, config: Path, tmp_path: Path) ->
             cli(*command, "--config", config, "--set", "dataset.root=/nowhere/Flickr8k"),
             1,
             "the data set's folder /nowhere/Flickr8k does not exist",
-            "set dataset.root to the folder of your captions and pictures ('captioner download' fetches a known one)",
+            "name its folder: --set dataset.root=FOLDER ('captioner download' fetches a known data set)",
         )
     assert not (tmp_path / "run").exists()
 
@@ -340,13 +340,11 @@ def test_beam_sizes_with_what_they_do_not_go_with(cli: Any, tiny_run: Path) -> N
 
 
 def test_nothing_to_score(cli: Any, tmp_path: Path) -> None:
-    for arguments in ([], ["--predictions", "p.json"], ["--model", "m", "--predictions", "p.json"]):
-        assert_refused(
-            cli("evaluate", *arguments),
-            2,
-            "nothing to score, or too much",
-            "give either --model, or --predictions with --references",
-        )
+    remedy = "give --model FOLDER, or --predictions FILE with --references FILE"
+    assert_refused(cli("evaluate"), 2, "nothing to score", remedy)
+    for arguments in (["--predictions", "p.json"], ["--model", "m", "--predictions", "p.json"], ["--references", "r"]):
+        problem = "--predictions and --references go together, without --model"
+        assert_refused(cli("evaluate", *arguments), 2, problem, "score a model, or a file")
 
 
 @pytest.mark.parametrize(
@@ -438,7 +436,7 @@ def test_ctrl_c_while_features_are_computed(
     assert_refused(finished, 130, "interrupted", "the same command goes on where it stopped")
     again = cli(*arguments)
     assert again.status == 0
-    assert f"computing features of 56 of 64 pictures into {tmp_path}/store" in again.err.splitlines()
+    assert f"computing features of 56 of 64 pictures of train into {tmp_path}/store" in again.err.splitlines()
 
 
 def test_ctrl_c_while_training(tiny_file: Path, tiny_run: Path, tmp_path: Path) -> None:
