@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, Quiet, setting
+from captioner.cli.options import AsJson, Quiet, refuse_settings, setting
 from captioner.errors import UsageError
 
 
@@ -47,6 +47,7 @@ def compare(
         else:
             from captioner.evaluation.files import compare_files
 
+            refuse_settings(overrides)
             contest = compare_files((a, b), references, images, seed)
         for warning in contest.warnings():
             console.warn(warning)

@@ -9,7 +9,7 @@ import typer
 
 from captioner import processes
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, Models, Quiet, setting, whole_numbers
+from captioner.cli.options import AsJson, Models, Quiet, refuse_settings, setting, whole_numbers
 from captioner.errors import UsageError
 from captioner.rows import form_of, write_rows
 
@@ -57,6 +57,7 @@ def evaluate(
         if report is not None:
             check_pages("--report")
         if predictions and references:
+            refuse_settings(overrides)
             evaluations = [evaluate_files(predictions, references)]
         else:
             evaluations = evaluate_beams(model, split, overrides, console.listen, sizes, allow_training_split)

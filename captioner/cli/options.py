@@ -27,6 +27,13 @@ def setting(example: str) -> Any:
     return typer.Option("--set", metavar="KEY=VALUE", help=f"Set a config value, such as {example}; repeatable.")
 
 
+def refuse_settings(overrides: list[str]) -> None:
+    """Raise ``UsageError`` for ``--set`` where there are files of captions, and no model that it could change."""
+    if overrides:
+        settings = ", ".join(f"--set {each}" for each in overrides)
+        raise UsageError(f"no effect on files of captions: {settings}", "leave it out, or score a model")
+
+
 def open_experiment(config: Path, overrides: list[str], listener: "Listener") -> "Experiment":
     """The experiment that a config file and overrides describe."""
     # Here and in the commands, heavy modules are imported where they are used: help must show at once.

@@ -499,3 +499,10 @@ def test_settings_that_score_may_say(cli: Any, tiny_run: Path, tmp_path: Path) -
     given = ["dataset.allow_missing=true", "training.precision=float32", f"features.path={tmp_path}", "sampling.seed=2"]
     words = [word for setting in given for word in ("--set", setting)]
     assert cli("evaluate", "--model", tiny_run, *words, "--quiet").status == 0
+
+
+@pytest.mark.parametrize("words", ["evaluate --predictions p.json --references r.json", "compare a b --references r"])
+def test_settings_of_no_model(cli: Any, words: str) -> None:
+    refusal = "no effect on files of captions: --set sampling.seed=2, --set training.epochs=5"
+    finished = cli(*words.split(), "--set", "sampling.seed=2", "--set", "training.epochs=5")
+    assert_refused(finished, 2, refusal, "leave it out, or score a model")
