@@ -11,8 +11,9 @@ from typing import Any
 
 from captioner import __version__
 from captioner.calibration import RIGHT, doubt
-from captioner.checkpoint.description import describe
+from captioner.checkpoint.description import describe, in_words
 from captioner.checkpoint.index import fingerprint
+from captioner.config import counting
 from captioner.errors import ImageError, UsageError
 from captioner.evaluation.bootstrap import CONFIDENCE, FEW_IMAGES, RESAMPLES, score_intervals
 from captioner.evaluation.evaluator import Evaluation
@@ -155,7 +156,7 @@ def _made(
         ("written", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
         ("versions", f"captioner {__version__}, torch {version('torch')}, Python {platform.python_version()}"),
         ("tokenizer", evaluation.tokenizer),
-        ("sampling", ", ".join(f"{name} {value}" for name, value in evaluation.sampling.items())),
+        ("sampling", ", ".join(f"{name} {value}" for name, value in counting(evaluation.sampling).items())),
         ("references", f"{known['captions']:,} captions of {known['images']:,} images in {known['name']}"),
         ("references' fingerprint", f"sha256 {known['sha256']}"),
     ]
@@ -163,7 +164,7 @@ def _made(
         rows.append((f"{path}: fingerprint", f"sha256 {fingerprint(path)}"))
         rows += [
             (f"{path}: {name}", ", ".join(f"{key} {value}" for key, value in part.items()))
-            for name, part in parts.items()
+            for name, part in in_words(parts).items()
             if name != "sampling"
         ]
     return rows

@@ -315,7 +315,7 @@ def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
     url = models.get_model_weights("resnet18").DEFAULT.url
     assert refusal(lambda: default_weights("resnet18")) == (
-        f"cannot download torchvision's weights of resnet18 from {url}: <urlopen error no route to host>",
+        f"cannot download torchvision's weights of resnet18 from {url}: no route to host",
         "try again with a network, or give a file: --set encoder.weights=PATH",
     )
 

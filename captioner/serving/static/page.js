@@ -26,7 +26,7 @@ async function meet() {
   const answer = await ask("v1/model").catch(() => null);
   if (answer?.ok) {
     model = await answer.json();
-    byId("model").textContent = `${model.encoder.backbone}, ${model.decoder.type}, ${model.vocabulary.words} words`;
+    byId("model").textContent = `${model.encoder.backbone}, ${model.decoder.type}, ${model.vocabulary.words.toLocaleString("en")} words`;
     work();
   } else if (answer?.status === 401) {
     byId("locked").hidden = false;
