@@ -33,8 +33,8 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        # Connections inherit it; asyncio sets it only where a socket names its protocol. Without, an answer's body waits
-        # 40 ms for the client to acknowledge its head.
+        # Connections inherit it; asyncio sets it only where a socket names its protocol. Without it, an answer's body
+        # waits 40 ms for the client to acknowledge its head.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Serving under load against the encoder alone, in one run. ``python tests/benchmarks/serving.py RUN [SECONDS] [BEAM]``.
+"""Serving under load against the encoder alone. ``python tests/benchmarks/serving.py RUN [SECONDS] [BEAM]``.
 
 RUN is a trained run; a random decoder would not end its captions as a trained one does. They are searched with a BEAM
 of 3, or greedily with 1. The server is a process of its own, asked over loopback by this one, with photographs as they
@@ -31,7 +31,9 @@ def main() -> None:
     bodies = [file.read_bytes() for file in files]
     captioner = load_captioner([run], sampling)
     alone = Alone(load_checkpoint(run).model.encoder, files, captioner.compute)
-    print(f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam {beam}, {captioner.compute.precision}", flush=True)
+    print(
+        f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam {beam}, {captioner.compute.precision}", flush=True
+    )
     command = [sys.executable, "-m", "captioner", "serve", "--model", str(run), "--port", "0"]
     for value in sampling:
         command += ["--set", value]
