@@ -105,7 +105,8 @@ def _explain(refusal: Any, context: Any) -> UsageError:
     options = {name: one for one in context.command.get_params(context) for name in one.opts}
     given = getattr(refusal, "option_name", "")
     if given and given not in options:
-        return UsageError(f"there is no option '{given}'{nearest(given, list(options))}", all_help)
+        like = [name for name in options if nearest(given.lstrip("-"), [name.lstrip("-")])]  # Dashes are no likeness.
+        return UsageError(f"there is no option '{given}'{nearest(given, like)}", all_help)
     param = options[given] if given else getattr(refusal, "param", None)
     if param is None:
         message = refusal.format_message().rstrip(".")
