@@ -7,7 +7,7 @@ from captioner.calibration import Calibration
 from captioner.text import detokenize
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Caption:
     """What ``Captioner`` gives for a picture."""
 
@@ -17,8 +17,11 @@ class Caption:
     """Natural logarithm of the caption's probability: the sum over its words and its end."""
     finished: bool = True
     """False if the search stopped it at the longest length."""
-    calibration: Calibration | None = field(default=None, repr=False, compare=False)
+    calibration: Calibration | None = field(default=None, compare=False)
     """The model's, if it has one."""
+
+    def __repr__(self) -> str:
+        return f"Caption({self.text!r}, confidence={self.confidence:.4f}, log_prob={self.log_prob:.4f})"
 
     @property
     def text(self) -> str:

@@ -3,7 +3,7 @@
 The names are public: scripts and documentation rely on them. Reading YAML is ``configfile``'s task.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -48,7 +48,7 @@ class DatasetConfig(Section):
     """Share of the pictures drawn for the test where the data set says nothing of splits."""
     seed: int = 1
     """Seed of that draw, and of the pictures of `shapes`."""
-    size: Positive = 2000
+    size: Positive = 4000
     """Pictures that `shapes` generates."""
     allow_missing: bool = False
     """Go on without the pictures that have captions but no file; otherwise they are an error."""
@@ -249,6 +249,28 @@ class SamplingConfig(Section):
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
         return self
+
+
+_SEARCHES = ("beam", "diverse_beam")
+_METHODS = {
+    **{"beam_size": _SEARCHES, "length_penalty": (*_SEARCHES, "sample")},
+    **dict.fromkeys(("beam_groups", "diversity_strength"), ("diverse_beam",)),
+    **dict.fromkeys(("temperature", "top_k", "top_p", "seed"), ("sample",)),
+}
+"""The methods that heed a setting of the sampling; all heed the others."""
+_OFF = {name: SamplingConfig().model_dump()[name] for name in ("min_length", "no_repeat_ngram", "bad_endings")}
+_OFF |= {"banned_words": [], "beam_groups": None}
+"""Values that change nothing."""
+
+
+def counting(sampling: dict[str, Any]) -> dict[str, Any]:
+    """Of the settings of a sampling those that count: that its method heeds, and that change something."""
+    method = sampling.get("method")
+    return {
+        name: value
+        for name, value in sampling.items()
+        if method in _METHODS.get(name, (method,)) and not (name in _OFF and value == _OFF[name])
+    }
 
 
 class Config(Section):

@@ -127,7 +127,7 @@ class Experiment:
         if not self.encoder.frozen:
             return records, PictureFiles(files, self.encoder.transform, self.config.features.flip)
         allowed = self.config.dataset.allow_missing
-        fill_store(self.store, self.encoder, files, self.root, self.compute, self.listener, allowed)
+        fill_store(self.store, self.encoder, files, self.root, self.compute, self.listener, allowed, records[0].split)
         records = [record for record in records if Picture.of(record.file, self.root) in self.store]
         return records, StoredPictures(self.store, [record.file for record in records], self.root)
 

@@ -21,6 +21,9 @@ from captioner.model.ensemble import together
 from captioner.predictor import Captioner
 from captioner.training.log import read_log
 
+_CAPTIONING = ("sampling", "training.device", "training.precision")
+"""Sections and keys that captioning reads of a config; all else is in the model."""
+_SCORING = (*_CAPTIONING, "dataset", "features")
 _SWAPS = 200
 """Pictures of which to try whether another one in their place changes the caption."""
 
@@ -30,8 +33,12 @@ def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Capt
 
     Of several models, which caption together, the first one's settings count.
     """
+    return _captioner(paths, overrides, _CAPTIONING)
+
+
+def _captioner(paths: Sequence[Path], overrides: Sequence[str], read: Sequence[str]) -> Captioner:
     checkpoints = load_checkpoints(paths)
-    config = _replace(checkpoints[0].config, paths[0], overrides)
+    config = _replace(checkpoints[0].config, paths[0], overrides, read)
     compute = Compute.choose(config.training.device, config.training.precision)
     model = together([checkpoint.model for checkpoint in checkpoints])
     return Captioner(model, checkpoints[0].vocabulary, config.sampling, compute, checkpoints[0].calibration)
@@ -62,7 +69,7 @@ def evaluate_beams(
     checkpoints = load_checkpoints(paths)
     experiments = []
     for path, checkpoint in zip(paths, checkpoints, strict=True):
-        experiment = Experiment(_replace(checkpoint.config, path, overrides), listener)
+        experiment = Experiment(_replace(checkpoint.config, path, overrides, _SCORING), listener)
         experiment.encoder = checkpoint.model.encoder
         experiments.append(experiment)
     first = experiments[0]
@@ -89,7 +96,7 @@ def origin_of(paths: Sequence[Path], overrides: Sequence[str], title: str, comma
     if not paths:
         return Origin(title, command)
     run = find_checkpoint(paths[0]).parent
-    return Origin(title, command, load_captioner(paths, overrides), paths, read_log(run))
+    return Origin(title, command, _captioner(paths, overrides, _SCORING), paths, read_log(run))
 
 
 def compare_models(
@@ -101,7 +108,7 @@ def compare_models(
     """
     _refuse_training_split(split, "choose --split val or test")
     checkpoints = [load_checkpoint(path) for path in paths]
-    configs = [_replace(each.config, path, overrides) for each, path in zip(checkpoints, paths, strict=True)]
+    configs = [_replace(each.config, path, overrides, _SCORING) for each, path in zip(checkpoints, paths, strict=True)]
     _check_same_data([Experiment(config, listener) for config in configs], paths, split)
     sides = []
     for checkpoint, config in zip(checkpoints, configs, strict=True):
@@ -149,5 +156,23 @@ def _read_together(paths: Sequence[Path], experiments: Sequence[Experiment], spl
     return SeveralPictures([pictures for _, pictures in several])
 
 
-def _replace(config: Config, path: Path, overrides: Sequence[str]) -> Config:
-    return parse_config(dump_config(config), f"the config in {path}", overrides) if overrides else config
+def _replace(config: Config, path: Path, overrides: Sequence[str], read: Sequence[str]) -> Config:
+    """Raises ``UsageError`` for keys that are not ``read``: a model that is trained cannot be given others."""
+    if not overrides:
+        return config
+    replaced = parse_config(dump_config(config), f"the config in {path}", overrides)
+    idle = [each for each in overrides if not _names(read, each)]
+    if idle:
+        known = ", ".join(name if "." in name else f"{name}.*" for name in read)
+        place = "evaluate and compare" if all(_names(_SCORING, each) for each in idle) else "train"
+        raise UsageError(
+            f"no effect here: {', '.join(f'--set {each}' for each in idle)}",
+            f"a trained model takes {known}; the rest is for captioner {place}",
+        )
+    return replaced
+
+
+def _names(keys: Sequence[str], override: str) -> bool:
+    """Whether ``override`` is of one of these sections and keys."""
+    key = override.partition("=")[0]
+    return key in keys or key.partition(".")[0] in keys

@@ -107,11 +107,7 @@ class Captioner:
         captions = []
         for place, result in enumerate(self.stream(pictures)):
             if isinstance(result, ImageError):
-                picture = pictures[place]
-                name = str(picture) if isinstance(picture, str | Path) else f"picture {place}"
-                raise ImageError(
-                    f"{name}: {result.problem}", "leave it out, or use stream(), which goes on"
-                ) from result
+                raise _named(result, pictures[place], place) from result
             captions.append(result)
         return captions
 
@@ -129,8 +125,11 @@ class Captioner:
         With ``sampling.method=sample`` they are independent draws, which depend on the seed and on the picture's place
         among ``pictures``, and so may be alike. Raises ``UsageError`` where the method does not find so many.
         """
-        if isinstance(pictures, str | bytes | Path):
+        # An array of three axes is one picture, too, and iterating over it would give its rows.
+        if isinstance(pictures, str | bytes | Path) or not hasattr(pictures, "__iter__"):
             raise TypeError(f"give a list of pictures, [{pictures!r:.50}], even where it is only one")
+        if getattr(pictures, "ndim", 4) < 4:
+            raise TypeError("give a list of pictures, [array], even where it is only one")
         check_number(self.sampling, number)
         sources = (Path(picture) if isinstance(picture, str) else picture for picture in pictures)
         # Few pictures are shared out, too.
@@ -215,7 +214,7 @@ class Captioner:
             raise TypeError(f"give a list of words, {words.split()!r:.50}, such as Caption.words")
         images = self.read(Path(picture) if isinstance(picture, str) else picture)
         if isinstance(images, ImageError):
-            raise images
+            raise _named(images, picture, 0) from images
         return self.attend_features(self.encode(tuple(stack_images([image]) for image in images)), [words])[0]
 
     @torch.inference_mode()
@@ -243,3 +242,9 @@ class Captioner:
         batch = pack_captions(features, captions, start=START, end=END).to(self.compute.device)
         log_probs = self._model.target_log_probs(features, batch)
         return -float(log_probs[batch.targets != PAD].double().sum()), batch.words
+
+
+def _named(error: ImageError, picture: Picture, place: int) -> ImageError:
+    """The error with what cannot be read, and what to do."""
+    name = str(picture) if isinstance(picture, str | Path) else f"picture {place}"
+    return ImageError(f"{name}: {error.problem}", error.remedy or "leave it out, or use stream(), which goes on")

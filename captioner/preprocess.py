@@ -62,18 +62,20 @@ def fill_store(
     compute: Compute,
     listener: Listener,
     allow_unreadable: bool = False,
+    split: str = "",
 ) -> int:
     """Compute what the store lacks of ``files``, together with other processes; returns how many this one computed.
 
     A second call finds everything there. Raises ``DatasetError`` naming pictures that cannot be read, after all the
-    others are stored; with ``allow_unreadable`` it only warns of them.
+    others are stored; with ``allow_unreadable`` it only warns of them. ``split`` is how to call the files.
     """
     pictures = [Picture.of(file, root) for file in files]
     todo = [(file, picture) for file, picture in zip(files, pictures, strict=True) if picture not in store]
+    which = f"{len(files):,} pictures" + (f" of {split}" if split else "")
     if not todo:
-        listener(Note(f"features of all {len(files):,} pictures are in {store.folder}"))
+        listener(Note(f"features of all {which} are in {store.folder}"))
         return 0
-    listener(Note(f"computing features of {len(todo):,} of {len(files):,} pictures into {store.folder}"))
+    listener(Note(f"computing features of {len(todo):,} of {which} into {store.folder}"))
     unreadable: list[tuple[Path, str]] = []
     fast = encoder.for_inference(compute.device, compute.dtype)
 

@@ -5,10 +5,8 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
-from enum import EnumMeta as EnumType
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
@@ -18,6 +16,7 @@ from typer.models import ArgumentInfo  # noqa: E402
 from captioner import errors  # noqa: E402
 from captioner.cli.app import app  # noqa: E402
 from captioner.cli.examples import split_docstring  # noqa: E402
+from captioner.cli.usage import value_of  # noqa: E402
 from captioner.config import Config  # noqa: E402
 from captioner.data.formats.files import broken  # noqa: E402
 from captioner.registry import DECODERS, FORMATS  # noqa: E402
@@ -46,7 +45,11 @@ def config_reference() -> str:
     lines += [
         "A config is a YAML file of the sections below; `--set section.key=value` overrides any of them, on every"
     ]
-    lines += ["command that reads a config or a model. Keys in bold must be given.", ""]
+    lines += [
+        "command that reads a config. Of a trained model, `caption` and `serve` take `sampling`, `training.device` and",
+        "`training.precision`, `evaluate` and `compare` also `dataset` and `features`. Keys in bold must be given.",
+        "",
+    ]
     for section, field in Config.model_fields.items():
         if section == "version":
             continue
@@ -109,30 +112,20 @@ def parameters(function: Callable[..., Any]) -> Iterator[tuple[bool, str, str, s
             continue
         kind, info = get_args(hints[name])[:2]
         required = parameter.default is inspect.Parameter.empty
-        if get_origin(kind) is UnionType:
-            kind = next(one for one in get_args(kind) if one is not type(None))
-        several = get_origin(kind) is list
-        value = get_args(kind)[0] if several else kind
+        value, several = value_of(kind)
         if isinstance(info, ArgumentInfo):
-            written = f"{name.upper()}{'...' if several else ''}"
-            written = f"`{written if required else f'[{written}]'}`"
+            written = f"`{info.metavar if required else f'[{info.metavar}]'}`"
         else:
             # In Annotated, typer takes the first word of an option for its default, and later for its name.
             options = [one for one in (info.default, *(info.param_decls or ())) if isinstance(one, str)]
             options = options or [f"--{name.replace('_', '-')}"]
-            suffix = "" if value is bool else f" {info.metavar or _placeholder(value)}"
+            suffix = (
+                "" if value is bool else f" {info.metavar}".replace("|", "/")
+            )  # A table's cells are between such lines.
             written = ", ".join(f"`{option}{suffix}`" for option in options) + (" (repeatable)" if several else "")
             written = f"**{written}**" if required else written
         default = "" if required or parameter.default in (None, False, "", []) else f"`{parameter.default}`"
         yield isinstance(info, ArgumentInfo), written, info.help or "", default
-
-
-def _placeholder(value: Any) -> str:
-    if get_origin(value) is Literal:
-        return "/".join(get_args(value))
-    if isinstance(value, EnumType):
-        return "/".join(one.value for one in value)
-    return {Path: "PATH", int: "NUMBER", float: "NUMBER"}.get(value, "TEXT")
 
 
 def error_reference() -> str:

@@ -19,7 +19,7 @@ from captioner.configfile import load_config
 from captioner.data.shapes.dataset import generate_shapes
 from captioner.events import ignore
 
-# The same examples on every machine: what passes here passes there. A search for new ones: --hypothesis-profile=default.
+# The same examples on every machine: what passes here passes there.
 hypothesis.settings.register_profile("same everywhere", derandomize=True)
 hypothesis.settings.load_profile("same everywhere")
 

@@ -26,10 +26,12 @@ from captioner.cli import (
 )
 from captioner.cli.console import Console
 from captioner.cli.examples import epilog, split_docstring
+from captioner.cli.usage import Command, Group, name_values
 from captioner.errors import CaptionerError, Interrupted, UsageError
 
 app = typer.Typer(
     name="captioner",
+    cls=Group,
     help="Train image-captioning models, and use them.",
     no_args_is_help=True,
     add_completion=True,
@@ -74,7 +76,8 @@ for _command in (
     doctor.doctor,
 ):
     _text, _examples = split_docstring(_command)
-    app.command(help=_text, epilog=epilog(_examples))(_interruptible(_command))
+    name_values(_command)
+    app.command(cls=Command, help=_text, epilog=epilog(_examples))(_interruptible(_command))
 
 
 def _show_version(wanted: bool) -> None:
@@ -98,9 +101,12 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     words = sys.argv[1:]
     debug = "--debug" in words  # Taken out here, so that it may stand anywhere on the line.
+    words = [word for word in words if word != "--debug"]
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     try:
         with processes.only_first_prints():
-            app([word for word in words if word != "--debug"], prog_name=app.info.name)
+            app(words, prog_name=app.info.name)
     except CaptionerError as error:
         if debug:
             raise

@@ -7,7 +7,7 @@ import typer
 
 from captioner import processes
 from captioner.cli.console import Console
-from captioner.cli.options import Models, Overrides, Quiet
+from captioner.cli.options import Models, Quiet, setting
 from captioner.cli.screen import Screen
 from captioner.folder.destinations import Engine, Existing, Order, choose_destination, choose_engine
 from captioner.folder.inputs import expand_inputs
@@ -28,7 +28,8 @@ def caption(
     ] = None,
     sidecar: Annotated[bool, typer.Option("--sidecar", help="Write photo.txt beside each photo.jpg.")] = False,
     existing: Annotated[
-        Existing | None, typer.Option(help="What --sidecar does with a text that is there, if not skip.")
+        Existing | None,
+        typer.Option(help="What --sidecar does where a text is already; by default skip."),
     ] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders.")] = False,
     prefix: Annotated[str, typer.Option(help="Text before each caption.")] = "",
@@ -36,13 +37,15 @@ def caption(
     full_stop: Annotated[bool, typer.Option("--full-stop", help="End each caption with a full stop.")] = False,
     num_captions: Annotated[int, typer.Option(min=1, metavar="N", help="Rows for each picture, best first.")] = 1,
     min_confidence: Annotated[
-        float, typer.Option(min=0, max=1, metavar="X", help="Put captions of less confidence on a list for review.")
+        float,
+        typer.Option(min=0, max=1, metavar="NUMBER", help="List captions of less confidence for review; 0.3 is 30 %."),
     ] = 0.0,
     attention: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw where each word looks: a PNG a photo, and a page of all.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Draw where each word looks: a PNG a photo, and a page of all."),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="What does the work: this computer or a Ray cluster.")] = Engine.local,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("sampling.beam_size=3")] = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:
     """Caption pictures. Those that cannot be read are listed with the reason, and the exit status is 3.

@@ -6,20 +6,24 @@ from typing import Annotated
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, Overrides, Quiet
+from captioner.cli.options import AsJson, Quiet, refuse_settings, setting
 from captioner.errors import UsageError
 
 
 def compare(
     a: Annotated[Path, typer.Argument(help="A run's directory, a checkpoint's, or a COCO results file.")],
     b: Annotated[Path, typer.Argument(help="Another of the same kind.")],
-    split: Annotated[str, typer.Option(help="Split of A's data set that two models caption: val or test.")] = "val",
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Split of A's data set that two models caption: val or test.")
+    ] = "val",
     references: Annotated[Path | None, typer.Option(help="COCO captions file to score two files against.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures that --references names.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the pictures that --references names.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 1,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the comparison as JSON.")] = None,
     gallery: Annotated[Path | None, typer.Option(help="Write an HTML page of the images that differ most.")] = None,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("dataset.root=FOLDER")] = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -43,6 +47,7 @@ def compare(
         else:
             from captioner.evaluation.files import compare_files
 
+            refuse_settings(overrides)
             contest = compare_files((a, b), references, images, seed)
         for warning in contest.warnings():
             console.warn(warning)

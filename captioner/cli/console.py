@@ -85,13 +85,13 @@ class Console:
             self._line(_epoch_line(event.row))
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
-        """A table on a terminal; tab-separated lines without a header when piped."""
+        """A table on a terminal; tab-separated lines when piped, the first one with the headers, where it has any."""
         texts = [[str(cell) for cell in row] for row in rows]
         if self._display is not None:  # It redraws itself, also where a table is being written.
             self._display.stop()
         if not self._out.is_terminal:
-            for row in texts:
-                self.line(row)
+            for line in [headers, *texts] if any(headers) else texts:
+                self.line(line)
             return
         plain = not any(headers)
         style = None if plain else box.SIMPLE_HEAD

@@ -14,7 +14,10 @@ def doctor(
         Path | None, typer.Argument(help="Where to look for data sets, features and models, too.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="A run's directory, or a checkpoint's, to look at closely.")
+        Path | None,
+        typer.Option(
+            "--model", "-m", metavar="FOLDER", help="A run's directory, or a checkpoint's, to look at closely."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

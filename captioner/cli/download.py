@@ -13,13 +13,15 @@ def download(
     name: Annotated[
         str, typer.Argument(help="coco (2014, Karpathy's split), coco2017, flickr8k, flickr30k or shapes.")
     ],
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set; by default data/NAME.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the data set; by default data/NAME.")
+    ] = None,
     mirror: Annotated[
         str | None, typer.Option(metavar="URL", help="A folder on another server with the files.")
     ] = None,
     only: Annotated[Literal["annotations"] | None, typer.Option(help="Leave the pictures out.")] = None,
     archive: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="An archive that you have already; may be repeated.")
+        list[Path], typer.Option(metavar="FILE", help="An archive that you have already; repeatable.")
     ] = [],  # noqa: B006 - typer copies it
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep what was unpacked.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,

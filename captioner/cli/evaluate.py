@@ -9,14 +9,14 @@ import typer
 
 from captioner import processes
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, Models, Overrides, Quiet, whole_numbers
+from captioner.cli.options import AsJson, Models, Quiet, refuse_settings, setting, whole_numbers
 from captioner.errors import UsageError
 from captioner.rows import form_of, write_rows
 
 
 def evaluate(
     model: Models = [],  # noqa: B006 - typer copies it
-    split: Annotated[str, typer.Option(help="Split of the model's data set: val or test.")] = "val",
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the model's data set: val or test.")] = "val",
     predictions: Annotated[Path | None, typer.Option(help="Score this COCO results file instead of a model.")] = None,
     references: Annotated[Path | None, typer.Option(help="COCO captions file to score --predictions against.")] = None,
     beam_sizes: Annotated[str, typer.Option(metavar="N,N", help="Table of these beam sizes; 1 is greedy.")] = "",
@@ -27,7 +27,7 @@ def evaluate(
     allow_training_split: Annotated[
         bool, typer.Option("--allow-training-split", help="Score even the pictures that the model was trained on.")
     ] = False,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("dataset.root=FOLDER")] = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -36,8 +36,10 @@ def evaluate(
     Examples: captioner evaluate --model runs/flickr8k-attention --beam-sizes 1,3,5;
     captioner evaluate --predictions results.json --references captions_val2014.json
     """
-    if bool(model) == bool(predictions) or (predictions is None) != (references is None):
-        raise UsageError("nothing to score, or too much", "give either --model, or --predictions with --references")
+    if not (model or predictions or references):
+        raise UsageError("nothing to score", "give --model FOLDER, or --predictions FILE with --references FILE")
+    if bool(model) == bool(predictions) or bool(predictions) != bool(references):
+        raise UsageError("--predictions and --references go together, without --model", "score a model, or a file")
     sizes = whole_numbers("--beam-sizes", beam_sizes)
     if sizes and (not model or per_image is not None or report is not None):
         raise UsageError("--beam-sizes needs --model, and has no --per-image or --report", "leave out one of them")
@@ -55,6 +57,7 @@ def evaluate(
         if report is not None:
             check_pages("--report")
         if predictions and references:
+            refuse_settings(overrides)
             evaluations = [evaluate_files(predictions, references)]
         else:
             evaluations = evaluate_beams(model, split, overrides, console.listen, sizes, allow_training_split)

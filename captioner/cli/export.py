@@ -12,10 +12,11 @@ from captioner.cli.options import Quiet
 def export(
     directory: Annotated[Path, typer.Argument(help="A run's directory, or a checkpoint's.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write into, if not DIRECTORY/onnx.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write into, if not DIRECTORY/onnx."),
     ] = None,
     pictures: Annotated[
-        list[str], typer.Option(help="Pictures or folders to compare with torch on, if not drawn ones.")
+        list[str], typer.Option(metavar="PATH", help="Pictures or folders to compare with torch on, if not drawn ones.")
     ] = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:

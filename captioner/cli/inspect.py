@@ -17,14 +17,14 @@ def inspect(
 
     Example: captioner inspect runs/flickr8k-attention
     """
-    from captioner.checkpoint.description import describe
+    from captioner.checkpoint.description import describe, in_words
 
     console = Console()
     description = describe(directory)
     if as_json:
         console.json(description)
         return
-    rows = [(section, key, value) for section, values in description.items() for key, value in values.items()]
+    rows = [(section, key, value) for section, values in in_words(description).items() for key, value in values.items()]
     shown = [
         (section if index == 0 or rows[index - 1][0] != section else "", key, value)
         for index, (section, key, value) in enumerate(rows)

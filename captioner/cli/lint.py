@@ -1,11 +1,11 @@
 """``captioner lint``: what is wrong with a data set."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, ConfigFile, Overrides, Quiet
+from captioner.cli.options import AsJson, ConfigFile, Quiet, setting
 
 if TYPE_CHECKING:
     from captioner.data.lint.report import Report
@@ -15,7 +15,7 @@ _BIN, _BAR = 5, 40
 
 def lint(
     config: ConfigFile,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("dataset.root=FOLDER")] = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -42,14 +42,14 @@ def _show(console: Console, report: "Report") -> None:
 
     rows = [(one.severity, one.kind, one.message, one.remedy) for one in report.findings]
     if rows:
-        console.table(["", "kind", "what is wrong", "what to do"], rows)
+        console.table(["severity", "kind", "what is wrong", "what to do"], rows)
     if "splits" in report.statistics:
         splits = [
             (split, f"{of['pictures']:,}", f"{of['captions']:,}", f"{of['unknown_rate']:.2%}")
             for split, of in report.statistics["splits"].items()
         ]
         console.table(["split", "pictures", "captions", "unknown words"], splits)
-        console.table(["words", "captions", ""], _histogram(report.statistics["caption_lengths"]))
+        console.table(["words", "captions", "how often"], _histogram(report.statistics["caption_lengths"]))
     counts = [counted(report.count(severity), severity) for severity in SEVERITIES]
     console.done(", ".join(counts) if rows else "nothing is wrong")
 

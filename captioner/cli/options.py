@@ -1,7 +1,7 @@
 """Options that several commands share, so that they read and behave alike; and how words become values."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,16 +12,26 @@ if TYPE_CHECKING:
     from captioner.experiment import Experiment
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="YAML file, as examples/ has them.")]
-Overrides = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Set a config value, such as sampling.beam_size=3.")
-]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
-Model = Annotated[Path, typer.Option("--model", "-m", help="A run's directory, or a checkpoint's.")]
-
 Models = Annotated[
-    list[Path], typer.Option("--model", "-m", help="A run's directory, or a checkpoint's; several caption together.")
+    list[Path],
+    typer.Option(
+        "--model", "-m", metavar="FOLDER", help="A run's directory, or a checkpoint's; several caption together."
+    ),
 ]
+
+
+def setting(example: str) -> Any:
+    """``--set`` of a command that heeds what ``example`` sets."""
+    return typer.Option("--set", metavar="KEY=VALUE", help=f"Set a config value, such as {example}; repeatable.")
+
+
+def refuse_settings(overrides: list[str]) -> None:
+    """Raise ``UsageError`` for ``--set`` where there are files of captions, and no model that it could change."""
+    if overrides:
+        settings = ", ".join(f"--set {each}" for each in overrides)
+        raise UsageError(f"no effect on files of captions: {settings}", "leave it out, or score a model")
 
 
 def open_experiment(config: Path, overrides: list[str], listener: "Listener") -> "Experiment":

@@ -1,12 +1,14 @@
 """``captioner preprocess``: computes image features once."""
 
+from typing import Annotated
+
 from captioner.cli.console import Console
-from captioner.cli.options import ConfigFile, Overrides, Quiet, open_experiment
+from captioner.cli.options import ConfigFile, Quiet, open_experiment, setting
 
 
 def preprocess(
     config: ConfigFile,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("features.path=FOLDER")] = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:
     """Compute the features of every picture once; interrupted, the same command goes on, and finished, does nothing.

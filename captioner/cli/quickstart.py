@@ -15,9 +15,10 @@ from captioner.errors import Interrupted
 def quickstart(
     context: typer.Context,
     data: Annotated[
-        Path | None, typer.Option(help="A folder of your pictures, each with a .txt beside it, a caption a line.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="A folder of your pictures, each with a .txt beside it, a caption a line."),
     ] = None,
-    folder: Annotated[Path, typer.Option(help="Where all that is made is put.")] = Path("quickstart"),
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where all that is made is put.")] = Path("quickstart"),
 ) -> None:
     """Go the whole way once, offline and without any weights, and show the command for each step.
 
@@ -42,7 +43,8 @@ def quickstart(
         if status:
             raise typer.Exit(status)
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    console.done(f"all done in {minutes} min {seconds} s; what was made is in {folder}")
+    took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    console.done(f"all done in {took}; what was made is in {folder}")
     for page in ("run/curves.html", "report.html", "attention/index.html"):
         console.done(f"to look at: {folder / page}")
     console.done(f"try a picture of yours: captioner caption PICTURE.jpg --model {folder / 'run'}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from captioner.cli.console import Console
 from captioner.folder.destinations import Order
-from captioner.folder.review import Review, warn_of_held
+from captioner.folder.review import Review, told, warn_of_held
 
 if TYPE_CHECKING:
     from captioner.folder.job import Row
@@ -22,25 +22,24 @@ class Screen:
 
     def write(self, files: Sequence[str], order: Order) -> int:
         """Show rows: lines as they come, a table at the end; then what is for review."""
-        console = self._console
+        console, doubt = self._console, order.captioner.doubt
         with order.job(files, None) as job, Review(order.least) as review:
             if job is None:
                 return 0
             rows = review.passing(job.rows())
             if console.is_terminal:
-                self._table(rows)
-                self._table(review.held(), f"for review: confidence below {order.least:.0%}")
+                self._table(rows, doubt)
+                self._table(review.held(), doubt, f"for review: confidence below {told(order.least, doubt)}")
+                if doubt and not order.least:  # With it, that was said before.
+                    console.warn(doubt)
             else:
                 for row in rows:
                     console.line([row.file, row.caption, *([row.error] if row.error else [])])
-                warn_of_held(review, order.listener)
+                warn_of_held(review, order.listener, doubt)
             return job.failed
 
-    def _table(self, rows: Iterable["Row"], title: str = "") -> None:
-        shown = [[row.file, row.caption or f"error: {row.error}", _percent(row.confidence)] for row in rows]
+    def _table(self, rows: Iterable["Row"], doubt: str, title: str = "") -> None:
+        shown = [[row.file, row.caption or f"error: {row.error}", told(row.confidence, doubt)] for row in rows]
         if shown:
-            self._console.table(["file", "caption", "confidence"], shown, title=title)
-
-
-def _percent(confidence: float | None) -> str:
-    return "" if confidence is None else f"{confidence:.0%}"
+            headers = ["file", "caption", "confidence (ranks only)" if doubt else "confidence"]
+            self._console.table(headers, shown, title=title)

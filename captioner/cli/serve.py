@@ -5,13 +5,15 @@ from typing import Annotated
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import Models, Overrides, Quiet
+from captioner.cli.options import Models, Quiet, setting
 from captioner.errors import UsageError
 
 
 def serve(
     model: Models,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Processes, each with the model.")] = 1,
     token: Annotated[
@@ -25,7 +27,7 @@ def serve(
     max_megapixels: Annotated[float, typer.Option(min=0.01, max=100, metavar="MP", help="Largest picture.")] = 40,
     max_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="Longest time for a request.")] = 30,
     max_per_client: Annotated[int, typer.Option(min=1, metavar="N", help="Requests of one address at a time.")] = 32,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("sampling.beam_size=3")] = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:
     """Serve a web page and a JSON interface (docs/serving.md), until Ctrl-C; what was taken on is finished first.

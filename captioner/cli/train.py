@@ -7,14 +7,16 @@ import typer
 
 from captioner import processes
 from captioner.cli.console import Console
-from captioner.cli.options import ConfigFile, Overrides, Quiet, open_experiment
+from captioner.cli.options import ConfigFile, Quiet, open_experiment, setting
 from captioner.events import Listener, to_all
 
 
 def train(
     config: ConfigFile,
-    run: Annotated[Path | None, typer.Option(help="Folder of the run; by default runs/ and the config's name.")] = None,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    run: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the run; by default runs/ and the config's name.")
+    ] = None,
+    overrides: Annotated[list[str], setting("training.epochs=5")] = [],  # noqa: B006 - typer copies it
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write curves for TensorBoard into the run's folder.")

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from captioner.cli.console import Console
-from captioner.cli.options import AsJson, ConfigFile, Overrides, Quiet, open_experiment
+from captioner.cli.options import AsJson, ConfigFile, Quiet, open_experiment, setting
 
 
 def vocab(
     config: ConfigFile,
-    overrides: Overrides = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("vocab.min_count=3")] = [],  # noqa: B006 - typer copies it
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write it as JSON.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

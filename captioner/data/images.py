@@ -74,6 +74,9 @@ def _decode_smaller(image: Image.Image, transform: ImageTransform) -> None:
 
 
 def _from_numbers(numbers: npt.NDArray[np.uint8] | Tensor) -> Image.Image:
+    if not isinstance(numbers, np.ndarray | Tensor):
+        known = "a path, bytes, a PIL image, an array or a tensor"
+        raise ImageError(f"a picture must be {known}; this one is of type {type(numbers).__name__}")
     shape, dtype = tuple(numbers.shape), str(numbers.dtype).removeprefix("torch.")
     if isinstance(numbers, Tensor):
         if dtype != "uint8" or len(shape) != 3 or shape[0] != 3:

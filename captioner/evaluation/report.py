@@ -11,8 +11,9 @@ from typing import Any
 
 from captioner import __version__
 from captioner.calibration import RIGHT, doubt
-from captioner.checkpoint.description import describe
+from captioner.checkpoint.description import describe, in_words
 from captioner.checkpoint.index import fingerprint
+from captioner.config import counting
 from captioner.errors import ImageError, UsageError
 from captioner.evaluation.bootstrap import CONFIDENCE, FEW_IMAGES, RESAMPLES, score_intervals
 from captioner.evaluation.evaluator import Evaluation
@@ -21,8 +22,9 @@ from captioner.evaluation.references import ImageId
 from captioner.evaluation.report_charts import evaluation_charts, reliability
 from captioner.evaluation.tables import score_rows
 from captioner.evaluation.word_use import ClassUse, word_use
+from captioner.folder.review import told
 from captioner.pages.charts import STYLE
-from captioner.pages.confidence import meaning, shown
+from captioner.pages.confidence import meaning
 from captioner.pages.html import picture_of, small_source, write_page
 from captioner.pages.overlays import overlays
 from captioner.predictor import Captioner
@@ -127,7 +129,7 @@ def _entry(key: ImageId, evaluation: Evaluation, captioner: Captioner | None, do
         "problem": problem,
         "caption": evaluation.captions[key],
         "cider": evaluation.scores.per_image[key]["CIDEr"],
-        "confidence": "" if confidence is None else shown(confidence, doubtful),
+        "confidence": told(confidence, doubtful),
         "references": evaluation.references.texts[key],
         "words": _looks(file, evaluation.words[key], captioner) if file and captioner and picture else [],
     }
@@ -155,7 +157,7 @@ def _made(
         ("written", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
         ("versions", f"captioner {__version__}, torch {version('torch')}, Python {platform.python_version()}"),
         ("tokenizer", evaluation.tokenizer),
-        ("sampling", ", ".join(f"{name} {value}" for name, value in evaluation.sampling.items())),
+        ("sampling", ", ".join(f"{name} {value}" for name, value in counting(evaluation.sampling).items())),
         ("references", f"{known['captions']:,} captions of {known['images']:,} images in {known['name']}"),
         ("references' fingerprint", f"sha256 {known['sha256']}"),
     ]
@@ -163,7 +165,7 @@ def _made(
         rows.append((f"{path}: fingerprint", f"sha256 {fingerprint(path)}"))
         rows += [
             (f"{path}: {name}", ", ".join(f"{key} {value}" for key, value in part.items()))
-            for name, part in parts.items()
+            for name, part in in_words(parts).items()
             if name != "sampling"
         ]
     return rows

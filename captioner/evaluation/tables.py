@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from captioner.config import SamplingConfig
+from captioner.config import counting
 from captioner.evaluation.contest import Contest
 from captioner.evaluation.evaluator import SCALE, Evaluation
 from captioner.evaluation.metrics import written
 
 Row = tuple[str, ...]
 
-CONTEST_HEADERS = ("", "A", "B", "B - A", "95 % interval", "")
-
-_DEFAULTS = SamplingConfig().model_dump()
-_ALWAYS_SHOWN = {"method", "beam_size", "max_length", "length_penalty"}
-"""Of the sampling; the rest only where it differs from the default. JSON holds all."""
+CONTEST_HEADERS = ("metric", "A", "B", "B - A", "95 % interval", "verdict")
 
 
 def score_rows(evaluation: Evaluation) -> list[Row]:
@@ -50,9 +46,9 @@ def beam_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
 
 def setting_rows(evaluation: Evaluation) -> list[Row]:
     """What every score of a table was computed with; without what each row of beams says itself."""
-    sampling = {name: value for name, value in evaluation.sampling.items() if name not in ("method", "beam_size")}
     found = evaluation.to_json()
-    found["sampling"] = {"method": "beam, and greedy for 1", **sampling}
+    each = {name: value for name, value in found["sampling"].items() if name != "beam_size"} | {"method": "beam"}
+    found["sampling"] = _text(each).replace("method beam", "method beam, and greedy for 1", 1)
     names = ("images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training", "sampling")
     return [(name, _text(found[name])) for name in names if found[name] is not None]
 
@@ -97,5 +93,4 @@ def _text(value: Any) -> str:
         return str(value)
     if "sha256" in value:
         return f"{value['captions']:,} captions of {value['name']}, sha256 {value['sha256'][:12]}"
-    shown = {name: entry for name, entry in value.items() if name in _ALWAYS_SHOWN or entry != _DEFAULTS.get(name)}
-    return ", ".join(f"{name} {entry}" for name, entry in shown.items())
+    return ", ".join(f"{name} {entry}" for name, entry in counting(value).items())

@@ -15,7 +15,8 @@ from captioner.data.images import load_thumbnail, stack_images
 from captioner.errors import ImageError, UsageError
 from captioner.events import Listener, Note, Warned
 from captioner.files import atomic_write
-from captioner.pages.confidence import meaning, shown
+from captioner.folder.review import told
+from captioner.pages.confidence import meaning
 from captioner.pages.html import check_pages, small_source, write_page
 from captioner.pages.overlays import overlays, strip
 from captioner.predictor import Captioner
@@ -95,7 +96,7 @@ class AttentionGallery:
             "link": quote(os.fsencode(name)),
             "text": caption.text,
             "confidence": round(caption.confidence, 4),
-            "sure": shown(caption.confidence, self._captioner.doubt),
+            "sure": told(caption.confidence, self._captioner.doubt),
             "thumbnail": base64.b64encode(load_thumbnail(file, _SIDE)).decode(),
             "words": [(word, small_source(look, _OVERLAY)) for word, look in zip(caption.words, looks, strict=True)],
         }

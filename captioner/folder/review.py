@@ -57,8 +57,15 @@ class Review:
             yield Row(**json.loads(line))
 
 
-def warn_of_held(review: Review, listener: Listener) -> None:
-    """Name what was held back, best captions only, where there is no file for it."""
+def told(confidence: float | None, doubt: str) -> str:
+    """A confidence for people: a percentage, unless there is a ``doubt`` that it is a probability."""
+    if confidence is None:
+        return ""
+    return f"{confidence:.2f}" if doubt else f"{confidence:.0%}"
+
+
+def warn_of_held(review: Review, listener: Listener, doubt: str) -> None:
+    """Name what was held back, best captions only, where there is no file for it; ``doubt`` as ``told`` has it."""
     for _, rows in groupby(review.held(), key=lambda row: row.file):
         row = next(rows)
-        listener(Warned(f"{row.file}: for review, confidence {row.confidence:.0%}: {row.caption}"))
+        listener(Warned(f"{row.file}: for review, confidence {told(row.confidence, doubt)}: {row.caption}"))

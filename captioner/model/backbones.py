@@ -104,8 +104,10 @@ def default_weights(name: str) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
+        reason = getattr(error, "reason", error)  # Of urllib's errors, which show themselves as Python does.
         raise ModelError(
-            f"cannot download torchvision's weights of {name} from {weights.url}: {error}",
+            f"cannot download torchvision's weights of {name} from {weights.url}: "
+            f"{getattr(reason, 'strerror', None) or reason}",
             "try again with a network, or give a file: --set encoder.weights=PATH",
         ) from None
     return state

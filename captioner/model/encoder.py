@@ -19,7 +19,7 @@ from captioner.model.backbones import (
     file_weights,
     load_weights,
 )
-from captioner.model.folding import folded
+from captioner.model.fusing import fused
 from captioner.transform import ImageTransform
 
 
@@ -120,9 +120,9 @@ class Encoder(nn.Module):
         return scaled.sub_(mean).div_(std).to(self.dtype)
 
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> "Encoder":
-        """A faster copy with the same features, its batch norms folded; it cannot be trained."""
+        """A faster copy with the same features, as ``fused`` makes it; it cannot be trained."""
         fast = copy.deepcopy(self)
-        fast.stages = nn.ModuleDict({"all": folded(nn.Sequential(*self.stages.values()))})
+        fast.stages = nn.ModuleDict({"all": fused(nn.Sequential(*self.stages.values()))})
         fast._trained_from = 1
         return fast.requires_grad_(False).train(False).to(device, dtype).to(memory_format=torch.channels_last)
 

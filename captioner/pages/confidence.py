@@ -1,15 +1,10 @@
-"""How sure a model is, on pages: in per cent where that is a probability, and else a bare number that ranks."""
+"""What pages that show how sure a model is say of such figures: what they mean, or why they only rank."""
 
 from captioner.calibration import RIGHT, Calibration
 
 
-def shown(confidence: float, doubt: str) -> str:
-    """``45 %``; ``0.45`` where there is a ``doubt``, as ``captioner.calibration`` has it."""
-    return f"{confidence:.2f}" if doubt else f"{100 * confidence:.0f} %"
-
-
 def meaning(calibration: Calibration | None, doubt: str) -> str:
-    """What a page with such figures says of them, once."""
+    """For a page to say once; ``doubt`` is that of ``captioner.calibration``, or empty."""
     if doubt:
         return f"{doubt[0].upper()}{doubt[1:]}."
     right = calibration.right_from if calibration else RIGHT

@@ -51,7 +51,7 @@ def build_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    add_handlers(app)
+    add_handlers(app, list(Options.model_fields))
     _add_captions(app, service, token=access.token is not None)
     _add_model(app, service)
     _add_state(app, service)

@@ -1,7 +1,7 @@
 """Refusals as RFC 9457 problem details: what is wrong and what to do, in JSON, with the status that says so."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+
+from captioner.errors import nearest
 
 MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger(__name__)
@@ -40,8 +42,9 @@ def busy(detail: str, status: int = 503) -> Problem:
     return Problem(status, detail, "try again in a moment", {"Retry-After": "1"})
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Let ``app`` answer every error as a problem."""
+def add_handlers(app: FastAPI, options: Sequence[str]) -> None:
+    """Let ``app`` answer every error as a problem; ``options`` are those that a query may hold."""
+    app.state.options = list(options)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -53,10 +56,16 @@ async def _on_problem(_: Request, error: Exception) -> JSONResponse:
     return error.response()
 
 
-async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # What was sent is not repeated: it may be long, and it is nobody's business but the sender's.
-    found = [f"{'.'.join(map(str, one['loc'][1:]))}: {_lower(one['msg'])}" for one in error.errors()]
+    found = []
+    for one in error.errors():
+        name = ".".join(map(str, one["loc"][1:]))
+        if one["type"] == "extra_forbidden":
+            found.append(f"there is no option '{name:.50}'{nearest(name, request.app.state.options)}")
+        else:
+            found.append(f"{name}: {_lower(one['msg']).replace('input should be', 'expected')}")
     return Problem(422, "; ".join(found), "see /openapi.json for what the query may hold").response()
 
 

@@ -53,13 +53,13 @@ class Alone:
 
     def __init__(self, encoder: Encoder, files: list[Path], compute: Compute) -> None:
         self.plain = copy.deepcopy(encoder).to(compute.device, compute.dtype)
-        self.folded = encoder.for_inference(compute.device, compute.dtype)
+        self.fused = encoder.for_inference(compute.device, compute.dtype)
         self.pixels = stack_images([load_image(file, encoder.transform) for file in files[: compute.pictures_at_once]])
         self.compute = compute
 
     def rates(self) -> "Rates":
-        """Pictures a second: as torchvision has the network, and with its batch norms folded, as captioner runs it."""
-        return Rates(self._rate(self.plain), self._rate(self.folded))
+        """Pictures a second: as torchvision has the network, and fused, as captioner runs it."""
+        return Rates(self._rate(self.plain), self._rate(self.fused))
 
     def _rate(self, encoder: Encoder) -> float:
         encode_pixels(encoder, self.pixels, self.compute)
@@ -73,17 +73,17 @@ class Rates:
     """Pictures a second of the encoder alone."""
 
     plain: float
-    folded: float
+    fused: float
 
     def mean(self, other: "Rates") -> "Rates":
         """Of a measurement before and one after."""
-        return Rates((self.plain + other.plain) / 2, (self.folded + other.folded) / 2)
+        return Rates((self.plain + other.plain) / 2, (self.fused + other.fused) / 2)
 
     def compare(self, rate: float) -> str:
         """A rate beside these, for people."""
         return (
             f"{rate:.0f} pictures/s: {rate / self.plain:.2f} of the encoder alone ({self.plain:.0f}), "
-            f"{rate / self.folded:.2f} of it with its batch norms folded ({self.folded:.0f})"
+            f"{rate / self.fused:.2f} of it fused ({self.fused:.0f})"
         )
 
 

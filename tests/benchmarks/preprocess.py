@@ -28,7 +28,7 @@ def main() -> None:
             rates.append(alone.rates())
             peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
             print(f"  part {part + 1}: {rates[-2].mean(rates[-1]).compare(quarter / times[-1])}")
-        mean = Rates(*(sum(getattr(rate, name) for rate in rates) / len(rates) for name in ("plain", "folded")))
+        mean = Rates(*(sum(getattr(rate, name) for rate in rates) / len(rates) for name in ("plain", "fused")))
         print(f"all: {mean.compare(4 * quarter / sum(times))}")
         print(f"peak memory {peaks[0]:.0f} MB after a quarter, {peaks[-1]:.0f} MB after all")
         again = seconds(lambda: fill_store(store, encoder, files[: 4 * quarter], files[0].parent, compute, ignore))

@@ -1,8 +1,8 @@
-"""Serving under load against the encoder alone, in one run. ``python tests/benchmarks/serving.py RUN [SECONDS]``.
+"""Serving under load against the encoder alone. ``python tests/benchmarks/serving.py RUN [SECONDS] [BEAM]``.
 
-RUN is a trained run; a random decoder would not end its captions as a trained one does. The server is a process of its
-own, asked over loopback by this one, with photographs as they are on disk, one a request. One client at a time is
-never batched; 32 are.
+RUN is a trained run; a random decoder would not end its captions as a trained one does. They are searched with a BEAM
+of 3, or greedily with 1. The server is a process of its own, asked over loopback by this one, with photographs as they
+are on disk, one a request. One client at a time is never batched; 32 are.
 """
 
 import asyncio
@@ -20,19 +20,22 @@ from captioner.loading import load_captioner
 
 CLIENTS = 32
 HEAD = b"POST /v1/captions HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
-BEAM = ["sampling.method=beam", "sampling.beam_size=3"]
 
 
 def main() -> None:
     """Print three rounds: one client, 32 clients, and the encoder alone before and after."""
     run, seconds = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
+    beam = int(sys.argv[3]) if len(sys.argv) > 3 else 3
+    sampling = ["sampling.method=beam", f"sampling.beam_size={beam}"] if beam > 1 else ["sampling.method=greedy"]
     files, kind = pictures(512)
     bodies = [file.read_bytes() for file in files]
-    captioner = load_captioner([run], BEAM)
+    captioner = load_captioner([run], sampling)
     alone = Alone(load_checkpoint(run).model.encoder, files, captioner.compute)
-    print(f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam 3, {captioner.compute.precision}", flush=True)
+    print(
+        f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam {beam}, {captioner.compute.precision}", flush=True
+    )
     command = [sys.executable, "-m", "captioner", "serve", "--model", str(run), "--port", "0"]
-    for value in BEAM:
+    for value in sampling:
         command += ["--set", value]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

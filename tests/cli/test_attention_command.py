@@ -79,8 +79,8 @@ def test_a_strip_for_each_photo_and_a_page_of_all(cli: Any, graded: Path, photos
     said = [word for row in rows for word in tokenize(row["caption"])]
     assert len(pictures) == len(rows) + len(said)
     assert re.findall("<figcaption>(.*?)</figcaption>", page) == said
-    shares = [f" {100 * each:.0f} % · <a" for each in confidences]
-    assert re.findall(r" \S+ % · <a", page.replace("\n", " ")) == shares
+    shares = [f"{100 * each:.0f}% · <a" for each in confidences]
+    assert re.findall(r"\S+% · <a", page) == shares
     assert page.count("Confidence is the probability that a caption is right. Right means close to") == 1
     assert all(row["caption"] in page for row in rows)
 
@@ -97,7 +97,7 @@ def test_the_page_has_no_per_cent_where_confidence_only_ranks(
         '<p class="soft">This model has no calibration: its confidence ranks captions, and is no probability.</p>'
         in page
     )
-    assert " %" not in page.partition("<body>")[2]
+    assert "%" not in re.sub('href=".*?"', "", page.partition("<body>")[2])
 
 
 def test_one_photo_needs_no_page(
@@ -221,3 +221,23 @@ def test_what_is_no_probability_is_said(cli: Any, tiny_run: Path, photos: Path) 
     assert cli(*command, "--model", tiny_run).err == (
         "warning: confidence was calibrated for the first model alone, not for several together\n"
     )
+
+
+def test_a_person_sees_percentages_of_a_calibrated_model_alone(
+    cli: Any, tiny_run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # As on a terminal.
+    monkeypatch.setenv("COLUMNS", "200")
+    command = ["caption", photos / "a.png", "--quiet", "--model"]
+    calibrated, ranked = cli(*command, tiny_run / "best"), cli(*command, tiny_run / "last")
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", done.out).split("\n") for done in (calibrated, ranked)]
+    assert re.fullmatch(r" +file +caption +confidence *", lines[0][1])
+    assert re.fullmatch(rf" +{photos}/a.png .* \d+% *", lines[0][3])
+    assert re.fullmatch(r" +file +caption +confidence \(ranks only\) *", lines[1][1])
+    assert re.fullmatch(rf" +{photos}/a.png .* 0\.\d\d *", lines[1][3])
+    assert calibrated.err == ""
+    warning = "warning: this model has no calibration: its confidence ranks captions, and is no probability\n"
+    assert re.sub(r"\x1b\[[\d;]*m", "", ranked.err) == warning
+    held = cli(*command, tiny_run / "last", "--min-confidence", 1)
+    assert re.sub(r"\x1b\[[\d;]*m", "", held.err) == warning
+    assert "for review: confidence below 1.00" in held.out

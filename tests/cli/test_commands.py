@@ -81,14 +81,14 @@ def test_preprocess_computes_once(cli: Any, tiny_file: Path, tmp_path: Path) -> 
     first = cli(*arguments)
     assert first.status == 0
     assert first.out == ""
-    assert f"computing features of 64 of 64 pictures into {store}" in first.err.splitlines()
+    assert f"computing features of 64 of 64 pictures of train into {store}" in first.err.splitlines()
     assert first.err.splitlines()[-1] == f"80 pictures' features are in {store}"
     before = {file: file.stat().st_mtime_ns for file in store.iterdir()}
     second = cli(*arguments)
     assert second.err.splitlines() == [
-        f"features of all 64 pictures are in {store}",
-        f"features of all 8 pictures are in {store}",
-        f"features of all 8 pictures are in {store}",
+        f"features of all 64 pictures of train are in {store}",
+        f"features of all 8 pictures of val are in {store}",
+        f"features of all 8 pictures of test are in {store}",
         f"80 pictures' features are in {store}",
     ]
     assert {file: file.stat().st_mtime_ns for file in store.iterdir()} == before
@@ -103,7 +103,7 @@ def test_train_makes_what_is_missing_and_says_so(cli: Any, tiny_file: Path, tmp_
     assert (finished.status, finished.out) == (0, "")
     lines = finished.err.splitlines()
     assert any(re.fullmatch(r"vocabulary: \d+ words, built from the training captions", line) for line in lines)
-    assert f"computing features of 64 of 64 pictures into {tmp_path}/store" in lines
+    assert f"computing features of 64 of 64 pictures of train into {tmp_path}/store" in lines
     epoch = r"epoch {}: loss \d\.\d{{3}}, validation CIDEr \d\.\d{{3}}, BLEU-4 \d\.\d{{3}}, \d+ captions/s"
     assert sum(bool(re.fullmatch(epoch.format(number), line)) for line in lines for number in (1, 2)) == 2
     assert re.fullmatch(rf"best validation CIDEr \d\.\d{{3}} in epoch [12]; the model is in {run}", lines[-2])
@@ -283,7 +283,8 @@ def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path)
         ["beam_size", "search_seconds", *NAMES, *SETTINGS, *DIVERSITY],
     ] * 3
     assert [entry["beam_size"] for entry in entries] == [1, 3, 2]
-    for entry, row in zip(entries, finished.rows, strict=False):
+    assert finished.rows[0] == ["beam", *NAMES, "search", "pictures/s"]
+    for entry, row in zip(entries, finished.rows[1:], strict=False):
         seconds = entry["search_seconds"]
         scores = [f"{entry[name]:.4f}" for name in NAMES]
         assert row == [str(entry["beam_size"]), *scores, f"{seconds:.2f} s", f"{8 / seconds:.0f}"]
@@ -295,7 +296,7 @@ def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path)
         )  # fmt: skip
         expected = json.loads(alone.out)
         assert {name: entry[name] for name in expected} == expected
-    settings = dict(finished.rows[3:])
+    settings = dict(finished.rows[4:])
     assert list(settings) == [
         "images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training", "sampling",
     ]  # fmt: skip
@@ -522,7 +523,10 @@ def test_inspect_shows_what_is_inside(cli: Any, tiny_run: Path) -> None:
     assert ["encoder", "backbone", "mobilenet_v3_small"] in finished.rows
     assert ["", "picture", "shorter side to 64, centre 64x64"] in finished.rows
     assert ["decoder", "type", "attention"] in finished.rows
-    assert ["", "beam_size", "2"] in finished.rows
+    first = finished.rows.index(["sampling", "method", "beam"])
+    rest = [["beam_size", "2"], ["max_length", "8"], ["length_penalty", "1.0"]]  # No settings of other methods.
+    assert [row[1:] for row in finished.rows[first + 1 : first + 4]] == rest
+    assert finished.rows[first + 4][0] == "confidence"
     confidence = [row[1:] for row in finished.rows[[row[0] for row in finished.rows].index("confidence") :]]
     assert confidence[0] == ["means", "probability that a caption's CIDEr is 0.5 or more, as in the validation split"]
     assert confidence[1] == ["method", "Platt scaling of the mean log-probability of its words"]
@@ -537,9 +541,12 @@ GEOMETRIC = "geometric mean of the words' probabilities: it ranks captions, and 
 def test_inspect_for_programs(cli: Any, tiny_run: Path) -> None:
     finished = cli("inspect", tiny_run / "last", "--json")
     said = json.loads(finished.out)
+    words = Vocabulary.from_json((tiny_run / "vocabulary.json").read_text())
     assert list(said) == ["checkpoint", "encoder", "decoder", "vocabulary", "sampling", "confidence", "training"]
     assert said["training"]["epoch"] == 2
-    assert said["training"]["data"].endswith("(train 64, val 8, test 8)")
+    assert said["training"]["pictures"] == {"train": 64, "val": 8, "test": 8}
+    assert (said["vocabulary"]["words"], said["decoder"]["parameters"] > 1000) == (len(words), True)
+    assert said["sampling"]["temperature"] == 1.0  # All of it, though a beam does not heed it.
 
 
 def test_inspect_needs_no_torch(tiny_run: Path) -> None:

@@ -60,6 +60,7 @@ def test_two_files(cli: Any, files: tuple[Path, Path, Path], tmp_path: Path) -> 
     assert found["CIDEr_per_image"] == {"a_wins": 15, "ties": 0, "b_wins": 45}
     sha256 = found["references"]["sha256"]
     assert finished.rows == [
+        ["metric", "A", "B", "B - A", "95 % interval", "verdict"],
         *(
             [
                 name.replace("Bleu_", "BLEU-").replace("ROUGE_L", "ROUGE-L"),
@@ -109,7 +110,7 @@ def test_for_programs_and_with_another_seed(cli: Any, files: tuple[Path, Path, P
 def test_the_same_predictions_are_all_ties(cli: Any, files: tuple[Path, Path, Path]) -> None:
     a, _, references = files
     finished = cli("compare", a, a, "--references", references)
-    for row in finished.rows[:6]:
+    for row in finished.rows[1:7]:
         assert row[1] == row[2]
         assert row[3:] == ["+0.0000", "+0.0000 to +0.0000", "no difference can be seen"]
     assert ["CIDEr, image by image", "B wins 0, ties 60, A wins 0"] in finished.rows

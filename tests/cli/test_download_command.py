@@ -74,6 +74,7 @@ def test_a_dry_run_shows_what_how_big_and_where_to(cli: Cli, tiny: str) -> None:
     done = cli("download", tiny, "--dry-run")
     assert done.status == 0
     assert [row[:3] for row in done.rows] == [
+        ["file", "size", "state"],
         ["text.zip", "177 bytes", "to be downloaded"],
         ["photos.zip", "2 kB", "to be downloaded"],
     ]
@@ -103,7 +104,7 @@ def test_a_second_download_does_nothing_and_says_so(cli: Cli, tiny: str) -> None
     done = cli("download", tiny)
     assert done.status == 0
     assert "tiny is in data/tiny already: nothing to do" in done.err.splitlines()
-    assert [row[2] for row in cli("download", tiny, "--dry-run").rows] == ["done", "done"]
+    assert [row[2] for row in cli("download", tiny, "--dry-run").rows] == ["state", "done", "done"]
 
 
 def test_only_annotations(cli: Cli, tiny: str) -> None:
@@ -159,7 +160,7 @@ def test_flickr30k_says_how_to_get_it(cli: Cli, tmp_path: Path) -> None:
 def test_shapes_are_drawn_once(cli: Cli, tmp_path: Path) -> None:
     root = tmp_path / "shapes"
     assert cli("download", "shapes", "--root", root, "--dry-run").err == (
-        f"would draw 2,000 pictures in {root}; nothing is downloaded\n"
+        f"would draw 4,000 pictures in {root}; nothing is downloaded\n"
     )
     assert not root.exists()
     done = cli("download", "shapes", "--root", root)

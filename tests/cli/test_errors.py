@@ -50,7 +50,7 @@ def test_a_data_set_that_is_not_there(cli: Any, config: Path, tmp_path: Path) ->
             cli(*command, "--config", config, "--set", "dataset.root=/nowhere/Flickr8k"),
             1,
             "the data set's folder /nowhere/Flickr8k does not exist",
-            "set dataset.root to the folder of your captions and pictures ('captioner download' fetches a known one)",
+            "name its folder: --set dataset.root=FOLDER ('captioner download' fetches a known data set)",
         )
     assert not (tmp_path / "run").exists()
 
@@ -340,13 +340,11 @@ def test_beam_sizes_with_what_they_do_not_go_with(cli: Any, tiny_run: Path) -> N
 
 
 def test_nothing_to_score(cli: Any, tmp_path: Path) -> None:
-    for arguments in ([], ["--predictions", "p.json"], ["--model", "m", "--predictions", "p.json"]):
-        assert_refused(
-            cli("evaluate", *arguments),
-            2,
-            "nothing to score, or too much",
-            "give either --model, or --predictions with --references",
-        )
+    remedy = "give --model FOLDER, or --predictions FILE with --references FILE"
+    assert_refused(cli("evaluate"), 2, "nothing to score", remedy)
+    for arguments in (["--predictions", "p.json"], ["--model", "m", "--predictions", "p.json"], ["--references", "r"]):
+        problem = "--predictions and --references go together, without --model"
+        assert_refused(cli("evaluate", *arguments), 2, problem, "score a model, or a file")
 
 
 @pytest.mark.parametrize(
@@ -438,7 +436,7 @@ def test_ctrl_c_while_features_are_computed(
     assert_refused(finished, 130, "interrupted", "the same command goes on where it stopped")
     again = cli(*arguments)
     assert again.status == 0
-    assert f"computing features of 56 of 64 pictures into {tmp_path}/store" in again.err.splitlines()
+    assert f"computing features of 56 of 64 pictures of train into {tmp_path}/store" in again.err.splitlines()
 
 
 def test_ctrl_c_while_training(tiny_file: Path, tiny_run: Path, tmp_path: Path) -> None:
@@ -469,3 +467,42 @@ def test_ctrl_c_while_training(tiny_file: Path, tiny_run: Path, tmp_path: Path) 
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 9))
     assert [row["step"] for row in rows] == [32 * epoch for epoch in range(1, 9)]
+
+
+READ = "sampling.*, training.device, training.precision"
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "read", "place"),
+    [
+        ("caption x.jpg", ["training.epochs=5"], READ, "train"),
+        ("caption x.jpg", ["dataset.root=x", "features.path=y"], READ, "evaluate and compare"),
+        ("serve --port 0", ["vocab.min_count=3"], READ, "train"),
+        ("evaluate", ["decoder.layers=2", "dataset.root=x"], f"{READ}, dataset.*, features.*", "train"),
+    ],
+)
+def test_settings_without_effect(
+    cli: Any, tiny_run: Path, command: str, settings: list[str], read: str, place: str
+) -> None:
+    given = [word for setting in ["sampling.beam_size=2", *settings] for word in ("--set", setting)]
+    idle = settings if place != "train" else settings[:1]
+    finished = cli(*command.split(), "--model", tiny_run, *given, "--quiet")
+    assert_refused(
+        finished,
+        2,
+        f"no effect here: {', '.join(f'--set {setting}' for setting in idle)}",
+        f"a trained model takes {read}; the rest is for captioner {place}",
+    )
+
+
+def test_settings_that_score_may_say(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
+    given = ["dataset.allow_missing=true", "training.precision=float32", f"features.path={tmp_path}", "sampling.seed=2"]
+    words = [word for setting in given for word in ("--set", setting)]
+    assert cli("evaluate", "--model", tiny_run, *words, "--quiet").status == 0
+
+
+@pytest.mark.parametrize("words", ["evaluate --predictions p.json --references r.json", "compare a b --references r"])
+def test_settings_of_no_model(cli: Any, words: str) -> None:
+    refusal = "no effect on files of captions: --set sampling.seed=2, --set training.epochs=5"
+    finished = cli(*words.split(), "--set", "sampling.seed=2", "--set", "training.epochs=5")
+    assert_refused(finished, 2, refusal, "leave it out, or score a model")

@@ -47,7 +47,6 @@ def test_every_option_says_what_it_does(name: str) -> None:
 
 def test_help_ends_in_examples(cli: Any) -> None:
     lines = [line.strip() for line in cli("compare", "--help").out.splitlines() if line.strip()]
-    assert lines[0].startswith("Usage: captioner compare [OPTIONS]")
     at = lines.index("Examples:")
     assert lines[at + 1] == "$ captioner compare runs/first runs/second --gallery differences.html"
     assert lines[at + 2] == "$ captioner compare a.json b.json --references captions_val2014.json"
@@ -67,10 +66,68 @@ def test_examples_are_taken_from_docstrings() -> None:
     assert split_docstring(command) == ("Do it.\n\nAt once.", ["captioner do this", "captioner do that"])
 
 
-def test_a_mistyped_command(cli: Any) -> None:
-    finished = cli("trian")
-    assert finished.status == 2
-    assert "No such command 'trian'. Did you mean 'train'?" in finished.err
+REFUSALS = {
+    "trian": ("there is no command 'trian', did you mean 'train'?", "'captioner --help' lists all commands"),
+    "help lnt": ("there is no command 'lnt', did you mean 'lint'?", "'captioner --help' lists all commands"),
+    "--bogus": ("there is no option '--bogus'", "'captioner --help' lists all options"),
+    "caption x --modle y": (
+        "there is no option '--modle', did you mean '--model'?",
+        "'captioner caption --help' lists all options",
+    ),
+    "caption x --zzzzzz": ("there is no option '--zzzzzz'", "'captioner caption --help' lists all options"),
+    "lint": ("--config is missing", "--config FILE: YAML file, as examples/ has them"),
+    "lint --config": ("--config needs a value", "--config FILE: YAML file, as examples/ has them"),
+    "lint --quiet=yes": ("--quiet takes no value", "--quiet: Show warnings and errors only"),
+    "lint --config x extra": ("got unexpected extra argument(s) (extra)", "'captioner lint --help' lists all options"),
+    "compare a": ("B is missing", "B: Another of the same kind"),
+    "serve --model x --port abc": (
+        "--port: expected a whole number, found abc",
+        "--port NUMBER: Port; 0 takes a free one",
+    ),
+    "caption x --model y --min-confidence 30": (
+        "--min-confidence: expected less than or equal to 1, found 30",
+        "--min-confidence NUMBER: List captions of less confidence for review; 0.3 is 30 %",
+    ),
+    "caption x --model y --engine foo": (
+        "--engine: 'foo' is not one of 'local', 'ray'",
+        "--engine local|ray: What does the work: this computer or a Ray cluster",
+    ),
+}
+
+
+@pytest.mark.parametrize("line", REFUSALS)
+def test_words_that_do_not_go(cli: Any, line: str) -> None:
+    finished = cli(*line.split())
+    problem, remedy = REFUSALS[line]
+    assert (finished.status, finished.err, finished.out) == (2, f"error: {problem}\n       {remedy}\n", "")
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_names_values_as_people_do(cli: Any, name: str) -> None:
+    shown = cli(*name.split(), "--help")
+    assert not re.search(r"<\w+|\[[a-z]+\]\.\.\.|[{}]|list\[", shown.out), shown.out
+    assert cli("help", *name.split()).out == shown.out
+
+
+EXAMPLES = {
+    **{"lint": "dataset.root=FOLDER", "vocab": "vocab.min_count=3", "preprocess": "features.path=FOLDER"},
+    **{"train": "training.epochs=5", "evaluate": "dataset.root=FOLDER", "compare": "dataset.root=FOLDER"},
+    **{"caption": "sampling.beam_size=3", "serve": "sampling.beam_size=3"},
+}
+
+
+def test_set_names_a_key_that_has_an_effect() -> None:
+    options = {name: {one.opts[0]: one for one in GROUP.commands[name].params} for name in COMMANDS}  # type: ignore[attr-defined]
+    found = {name: known["--set"].help for name, known in options.items() if "--set" in known}
+    assert found == {name: f"Set a config value, such as {example}; repeatable." for name, example in EXAMPLES.items()}
+
+
+def test_usage_lines(cli: Any) -> None:
+    usages = {name: cli(name, "--help").out.split("\n")[1].strip() for name in COMMANDS}
+    assert usages["caption"] == "Usage: captioner caption [OPTIONS] INPUTS..."
+    assert usages["compare"] == "Usage: captioner compare [OPTIONS] A B"
+    assert usages["doctor"] == "Usage: captioner doctor [OPTIONS] [FOLDER]"
+    assert usages["train"] == "Usage: captioner train [OPTIONS]"
 
 
 @pytest.mark.parametrize(

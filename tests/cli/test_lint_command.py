@@ -35,8 +35,10 @@ def test_nothing_is_wrong(cli: Any, config: Path) -> None:
     finished = cli("lint", "--config", config)
     assert finished.status == 0
     assert finished.rows == [
+        ["split", "pictures", "captions", "unknown words"],
         ["train", "4", "4", "0.00%"],
         ["val", "2", "2", "0.00%"],
+        ["words", "captions", "how often"],
         ["1-5", "2", "#" * 40],
         ["6-10", "2", "#" * 40],
         ["11-15", "2", "#" * 40],
@@ -55,7 +57,8 @@ def test_damage_is_shown_worst_first(cli: Any, config: Path, folder: Path) -> No
     Image.open(folder / "train" / "2.png").resize((30, 30)).save(folder / "train" / "2.png")
     finished = cli("lint", "--config", config)
     assert finished.status == 1
-    assert finished.rows[:3] == [
+    assert finished.rows[:4] == [
+        ["severity", "kind", "what is wrong", "what to do"],
         [
             "error",
             "pictures-without-captions",
@@ -113,12 +116,13 @@ def test_a_broken_captions_file_is_a_finding(cli: Any, tmp_path: Path) -> None:
     finished = cli("lint", "--config", path, "--quiet")
     assert (finished.status, finished.err) == (1, "")
     assert finished.rows == [
+        ["severity", "kind", "what is wrong", "what to do"],
         [
             "error",
             "broken-annotations",
             f"{tmp_path}/captions.csv:1: no column 'caption', did you mean 'captions'?",
             "set dataset.caption_column to one of its columns: image, captions",
-        ]
+        ],
     ]
 
 

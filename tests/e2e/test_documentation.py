@@ -58,7 +58,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "examples" / example.name).write_text(small(example.read_text()))
     (folder / "photos.yaml").write_text(small(blocks("yaml", "docs/tutorial.md")[0]))
     # Drawn by the command before, the shapes are as many as ever.
-    (folder / "quickstart.yaml").write_text(small((REPOSITORY / "examples/shapes.yaml").read_text(), size=2000))
+    (folder / "quickstart.yaml").write_text(small((REPOSITORY / "examples/shapes.yaml").read_text(), size=4000))
     shapes = load_dataset(DatasetConfig(format="shapes", root=str(folder / "other"), size=60))
     images = folder / "Flickr8k" / "Images"
     images.mkdir(parents=True)

@@ -96,7 +96,7 @@ def test_pictures_that_are_dropped_pasted_and_chosen(page: Any, photos: list[Pat
     expect(page.locator("#status")).to_have_text("Captioned 1 of 1.")
     expect(page.locator("#spoken")).to_have_text(f"{photos[0].name}: {text}")
     expect(page.locator("meter")).to_have_count(1)
-    expect(page.locator(".measure span")).to_have_text(re.compile(r"^confidence \d+ %$"))
+    expect(page.locator(".measure span")).to_have_text(re.compile(r"^confidence \d+%$"))
     expect(page.locator("#sure")).to_contain_text("Confidence is the probability that a caption is right. Right means")
     bring(page, "paste", photos[1])
     expect(best(page)).to_have_count(2)

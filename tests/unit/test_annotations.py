@@ -31,7 +31,7 @@ def test_a_record_is_one_picture_with_all_its_captions(tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_not_there(tmp_path: Path) -> None:
-    remedy = "set dataset.root to the folder of your captions and pictures ('captioner download' fetches a known one)"
+    remedy = "name its folder: --set dataset.root=FOLDER ('captioner download' fetches a known data set)"
     assert refusal(tmp_path / "no", "csv") == ("the data set's folder ROOT does not exist", remedy)
     write(tmp_path, {"file": ""})
     assert refusal(tmp_path / "file", "folder") == ("the data set's folder ROOT is not a folder", remedy)

@@ -16,7 +16,7 @@ from torchvision import models
 from captioner.errors import CaptionerError, ModelError
 from captioner.model.backbones import backbone_names, build_backbone, check_backbone, default_weights
 from captioner.model.encoder import Encoder
-from captioner.model.folding import folded
+from captioner.model.fusing import ActivatedConv2d, fused
 
 
 @dataclass(frozen=True)
@@ -315,7 +315,7 @@ def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
     url = models.get_model_weights("resnet18").DEFAULT.url
     assert refusal(lambda: default_weights("resnet18")) == (
-        f"cannot download torchvision's weights of resnet18 from {url}: <urlopen error no route to host>",
+        f"cannot download torchvision's weights of resnet18 from {url}: no route to host",
         "try again with a network, or give a file: --set encoder.weights=PATH",
     )
 
@@ -405,8 +405,14 @@ def test_bfloat16_comes_close_to_float32(name: str) -> None:
     assert F.cosine_similarity(rounded.float().flatten(), exact.flatten(), dim=0) > 0.99
 
 
-@pytest.mark.parametrize("name", ["resnet18", "inception_v3", "mobilenet_v2", "densenet121", "vgg11_bn", "vit_b_16"])
-def test_a_copy_for_inference_gives_the_same_features(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "activated"),
+    {
+        "resnet18": 9, "inception_v3": 94, "mobilenet_v2": 35, "mobilenet_v3_small": 32, "efficientnet_b0": 49,
+        "densenet121": 59, "vgg11": 8, "vit_b_16": 0,
+    }.items(),
+)  # fmt: skip
+def test_a_copy_for_inference_gives_the_same_features(name: str, activated: int) -> None:
     encoder = Encoder.from_settings(name, weights="none", grid=2, fine_tune=False, image_size=None)
     norms = [module for module in encoder.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
@@ -419,6 +425,7 @@ def test_a_copy_for_inference_gives_the_same_features(name: str) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     left = [module for module in fast.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert len(left) < len(norms) or not norms
+    assert sum(isinstance(module, ActivatedConv2d) for module in fast.modules()) == activated
     assert fast.transform == encoder.transform
     assert not any(parameter.requires_grad for parameter in fast.parameters())
 
@@ -434,7 +441,27 @@ def test_what_cannot_be_followed_is_left_as_it_is() -> None:
 
     plain = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3))
     sequence = torch.nn.Sequential(plain, Undecided()).eval()
-    result = folded(sequence)
+    result = fused(sequence)
     assert [type(part).__name__ for part in result.modules() if "Norm" in type(part).__name__] == ["BatchNorm2d"]
     images = torch.rand(1, 3, 4, 4)
     torch.testing.assert_close(result(images), sequence(images))
+
+
+def test_activations_are_computed_within_convolutions() -> None:
+    convolution = torch.nn.Conv2d(3, 5, 3, stride=2, padding=1)
+    images = torch.randn(2, 3, 9, 9)
+    for activation in (torch.nn.ReLU(), torch.nn.ReLU6(), torch.nn.Hardswish(), torch.nn.SiLU()):
+        plain = torch.nn.Sequential(convolution, activation)
+        with torch.inference_mode():
+            expected, found = plain(images), fused(plain)(images)
+        torch.testing.assert_close(found, expected, msg=str(activation))
+    shared = torch.nn.Sequential(convolution, torch.nn.Conv2d(5, 5, 1, padding="same"), torch.nn.ReLU())
+    assert not any(isinstance(part, ActivatedConv2d) for part in fused(shared).modules())
+
+
+def test_without_the_operator_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("captioner.model.fusing._has_post_ops", lambda dtype: False)
+    monkeypatch.setattr("captioner.model.fusing._activated", None)
+    plain = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), torch.nn.ReLU())
+    images = torch.randn(1, 3, 9, 9)
+    torch.testing.assert_close(fused(plain)(images), plain(images))

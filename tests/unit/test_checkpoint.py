@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from captioner.checkpoint.description import describe
+from captioner.checkpoint.description import describe, in_words
 from captioner.checkpoint.reading import load_checkpoint, load_training_state, save_checkpoint
-from captioner.config import Config
+from captioner.config import Config, SamplingConfig
 from captioner.errors import CaptionerError, CheckpointError, StorageError
 from captioner.model.backbones import build_backbone
 from captioner.model.build import CaptionModel, build_decoder, build_encoder
@@ -378,15 +378,16 @@ def test_saving_where_one_may_not_write(tmp_path: Path) -> None:
 def test_description_says_what_is_inside(saved: Path, tmp_path: Path) -> None:
     sections = describe(saved)
     parameters = sum(parameter.numel() for parameter in model_of(config_of()).decoder.parameters())
-    assert sections["checkpoint"]["directory"] == str(saved)
+    size = sum(file.stat().st_size for file in saved.iterdir())
+    assert sections["checkpoint"] == {"directory": str(saved), "version": 1, "bytes": size}
     assert sections["encoder"] == {
         "backbone": "resnet18",
         "weights": file_of(saved, "encoder").name,
         "fine-tuned": False,
-        "picture": "shorter side to 64, centre 64x64",
-        "features": "4 positions of 512",
+        "picture": {"resize": 64, "crop": 64},
+        "features": {"positions": 4, "size": 512},
     }
-    assert sections["decoder"] == {"type": "attention", "hidden size": 7, "parameters": f"{parameters:,}"}
+    assert sections["decoder"] == {"type": "attention", "hidden size": 7, "parameters": parameters}
     for decoder, said in (
         ({"type": "lstm"}, "lstm (first)"),
         ({"type": "transformer", "layers": 3, "heads": 7}, "transformer (3 layers)"),
@@ -394,11 +395,43 @@ def test_description_says_what_is_inside(saved: Path, tmp_path: Path) -> None:
         config = config_of(decoder)
         save_checkpoint(tmp_path / said, model_of(config), VOCABULARY, config, PROVENANCE)
         assert describe(tmp_path / said)["decoder"]["type"] == said
-    assert sections["vocabulary"] == {"words": "8", "fingerprint": VOCABULARY.fingerprint}
+    assert sections["vocabulary"] == {"words": 8, "fingerprint": VOCABULARY.fingerprint}
     assert sections["training"] == {
-        "data": "some (train 1)",
+        "data": "some",
+        "pictures": {"train": 1},
         "epoch": 3,
         "val CIDEr": 0.1235,
         "precision": "float32",
-        "versions": "captioner 0.1.0, torch 2, torchvision 0",
+        "versions": {"captioner": "0.1.0", "torch": "2", "torchvision": "0"},
+    }
+
+
+def test_description_in_words_for_people() -> None:
+    bins = [{"confidence": 0.114, "accuracy": 0.1, "captions": 1200}]
+    sections = {
+        "checkpoint": {"bytes": 41_044_278, "version": 1},
+        "encoder": {"picture": {"resize": 64, "crop": 48}, "features": {"positions": 4, "size": 512}},
+        "decoder": {"parameters": 7_985_135},
+        "sampling": SamplingConfig(method="sample", beam_size=7, banned_words=["a", "of"]).model_dump(),
+        "confidence": {"means": "...", "error": 0.03, "bins": bins},
+        "training": {
+            "data": "some",
+            "pictures": {"train": 6000, "val": 10},
+            "versions": {"torch": "2"},
+        },
+    }
+    assert in_words(sections) == {
+        "checkpoint": {"size": "41 MB", "version": "1"},
+        "encoder": {"picture": "shorter side to 64, centre 48x48", "features": "4 positions of 512"},
+        "decoder": {"parameters": "7,985,135"},
+        "sampling": {
+            **{"method": "sample", "max_length": "20", "length_penalty": "1.0", "temperature": "1.0"},
+            **{"top_k": "0", "top_p": "1.0", "seed": "1", "banned_words": "a, of"},
+        },
+        "confidence": {
+            "means": "...",
+            "error": "0.030 (expected calibration error, cross-validated)",
+            "bin 1": "says 11%; of 1,200 captions 10% are right",
+        },
+        "training": {"data": "some", "pictures": "train 6,000, val 10", "versions": "torch 2"},
     }

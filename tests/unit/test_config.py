@@ -1,10 +1,11 @@
 """A config is read strictly: every mistake is named, with its line and the nearest known key."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from captioner.config import Config
+from captioner.config import Config, SamplingConfig, counting
 from captioner.configfile import dump_config, load_config, parse_config
 from captioner.errors import ConfigError
 
@@ -237,3 +238,23 @@ def test_an_override_that_yaml_cannot_make_is_text() -> None:
 def test_a_read_config_does_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         parsed(DATASET).training.epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"method": "greedy"}, ["method", "max_length"]),
+        ({"method": "beam", "min_length": 3}, ["method", "beam_size", "max_length", "length_penalty", "min_length"]),
+        (
+            {"method": "diverse_beam", "beam_size": 4, "beam_groups": 2},
+            ["method", "beam_size", "max_length", "length_penalty", "beam_groups", "diversity_strength"],
+        ),
+        (
+            {"method": "sample", "bad_endings": "forbid"},
+            ["method", "max_length", "length_penalty", "temperature", "top_k", "top_p", "seed", "bad_endings"],
+        ),
+    ],
+    ids=lambda value: value.get("method") if isinstance(value, dict) else "",
+)
+def test_settings_of_the_sampling_that_count(settings: dict[str, Any], names: list[str]) -> None:
+    assert list(counting(SamplingConfig(**settings).model_dump())) == names

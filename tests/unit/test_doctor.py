@@ -232,7 +232,8 @@ def test_the_command(cli: Any, tiny_run: Path, tmp_path: Path, monkeypatch: pyte
     healthy = cli("doctor", "--model", tiny_run)
     assert healthy.status == 0, healthy.out
     assert healthy.err.splitlines() == ["nothing must be mended"]
-    parts = [row[1] for row in healthy.rows]
+    assert healthy.rows[0] == ["", "part", "found", "what to do"]
+    parts = [row[1] for row in healthy.rows[1:]]
     assert parts[:7] == ["Python", "packages", "extras", "torch", "processor", "GPU", "memory"]
     assert parts[7:] == ["disk", "Java", "model", "model"]
 

@@ -57,10 +57,28 @@ def test_what_cannot_be_read(captioner: Captioner, files: list[Path], tmp_path: 
     assert results[2].problem == "an array must be (H, W, 3), uint8; this one is (4, 4), uint8"
 
 
-@pytest.mark.parametrize("one", ["a.jpg", Path("a.jpg"), b"bytes"])
+ONE = [*("a.jpg", Path("a.jpg"), b"bytes"), Image.new("RGB", (9, 9)), np.zeros((9, 9, 3), np.uint8), 3]
+
+
+@pytest.mark.parametrize("one", ONE, ids=lambda one: type(one).__name__)
 def test_one_picture_that_is_no_list(captioner: Captioner, one: object) -> None:
     with pytest.raises(TypeError, match=r"give a list of pictures, \["):
         captioner.caption(one)  # type: ignore[arg-type]
+
+
+def test_what_is_no_picture_is_named(captioner: Captioner, files: list[Path]) -> None:
+    with pytest.raises(ImageError) as caught:
+        captioner.caption([files[0], 3])  # type: ignore[list-item]
+    known = "a path, bytes, a PIL image, an array or a tensor"
+    assert caught.value.problem == f"picture 1: a picture must be {known}; this one is of type int"
+    assert caught.value.remedy == "leave it out, or use stream(), which goes on"
+    with pytest.raises(ImageError, match=r"^none\.jpg: no such file\nleave it out, or use stream\(\), which goes on$"):
+        captioner.caption([files[0], "none.jpg"])
+
+
+def test_a_caption_shows_its_text() -> None:
+    caption = Caption(("a", "dog", "runs"), -4.0)
+    assert repr(caption) == "Caption('A dog runs', confidence=0.3679, log_prob=-4.0000)"
 
 
 def test_a_stream_reads_no_further_than_some_groups_ahead(captioner: Captioner, files: list[Path]) -> None:

@@ -122,7 +122,7 @@ def test_confidences_are_shown_where_there_are_some(tmp_path: Path) -> None:
 def test_confidence_has_per_cent_where_it_is_a_probability_alone(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
     path, right = tmp_path / "r.html", "Confidence is the probability that a caption is right. Right means"
     ranks = "This model has no calibration: its confidence ranks captions, and is no probability."
-    for model, form, said, unsaid in (("best", r"\d+ %", right, ranks), ("last", r"\d\.\d\d", ranks, right)):
+    for model, form, said, unsaid in (("best", r"\d+%", right, ranks), ("last", r"\d\.\d\d", ranks, right)):
         assert cli("evaluate", "--model", tiny_run / model, "--split", "test", "--report", path).status == 0
         page = Page(path.read_text(encoding="utf-8"))
         figures = [text for text in page.texts if text.startswith("confidence ")]

@@ -68,7 +68,7 @@ def dataset_root(config: DatasetConfig) -> Path:
         problem = "is not a folder" if root.exists() else "does not exist"
         raise DatasetError(
             f"the data set's folder {root} {problem}",
-            "set dataset.root to the folder of your captions and pictures ('captioner download' fetches a known one)",
+            "name its folder: --set dataset.root=FOLDER ('captioner download' fetches a known data set)",
         )
     return root
 

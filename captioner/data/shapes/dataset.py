@@ -24,7 +24,7 @@ _VERSION: Final = 1
 """Raised whenever the same seed would give other pictures or captions."""
 
 
-def generate_shapes(root: Path, *, images: int = 2000, seed: int = 1) -> None:
+def generate_shapes(root: Path, *, images: int = 4000, seed: int = 1) -> None:
     """Write ``images`` pictures (PNG, 96 x 96) and their captions to the folder ``root``, unless they are there.
 
     The captions file comes last: without it, a generation was cut short and is done again. Several processes may

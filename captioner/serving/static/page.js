@@ -28,7 +28,7 @@ async function meet() {
   const answer = await ask("v1/model").catch(() => null);
   if (answer?.ok) {
     model = await answer.json();
-    byId("model").textContent = `${model.encoder.backbone}, ${model.decoder.type}, ${model.vocabulary.words} words`;
+    byId("model").textContent = `${model.encoder.backbone}, ${model.decoder.type}, ${model.vocabulary.words.toLocaleString("en")} words`;
     work();
   } else if (answer?.status === 401) {
     byId("locked").hidden = false;
@@ -113,7 +113,7 @@ function words(caption, card) {
 }
 
 function measure(caption, sure) {
-  const figure = sure.probability ? `${Math.round(100 * caption.confidence)} %` : caption.confidence.toFixed(2);
+  const figure = sure.probability ? `${Math.round(100 * caption.confidence)}%` : caption.confidence.toFixed(2);
   const meter = element("meter", { min: 0, max: 1, value: caption.confidence, ariaLabel: `Confidence ${figure}` });
   return element("div", { className: "measure" }, meter, element("span", { textContent: `confidence ${figure}` }), copyButton(caption.caption));
 }
