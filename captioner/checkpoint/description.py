@@ -11,6 +11,7 @@ from captioner.calibration import Calibration
 from captioner.checkpoint.index import calibration_in, damaged, read_index
 from captioner.config import counting
 from captioner.errors import CheckpointError
+from captioner.evaluation.metrics import written
 from captioner.files import readable_size
 
 Section = dict[str, Any]
@@ -93,7 +94,7 @@ def _sections(folder: Path, index: dict[str, Any]) -> dict[str, Section]:
             "data": provenance["dataset"]["name"],
             "pictures": provenance["dataset"]["pictures"],
             "epoch": provenance["log_row"].get("epoch", 0),
-            **{name.replace("_", " "): round(value, 4) for name, value in _validation(provenance).items()},
+            **{f"val {written(name)}": round(value, 4) for name, value in _validation(provenance).items()},
             "precision": provenance["precision"],
             "versions": {name: provenance[name] for name in ("captioner", "torch", "torchvision")},
         },
@@ -106,7 +107,8 @@ def _decoder_type(decoder: dict[str, Any]) -> str:
 
 
 def _validation(provenance: dict[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in provenance["log_row"].items() if name.startswith("val_")}
+    row = provenance["log_row"].items()
+    return {name.removeprefix("val_"): value for name, value in row if name.startswith("val_")}
 
 
 def _confidence(calibration: Calibration | None) -> Section:

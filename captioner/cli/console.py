@@ -101,6 +101,17 @@ class Console:
             table.add_row(*map(_harmless, row))
         self._out.print(table, markup=False)
 
+    def advice(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table whose last column says what to do; on a terminal each whole in a line below, to be copied."""
+        if not self._out.is_terminal:
+            self.table(headers, rows)
+            return
+        self.table(headers[:-1], [row[:-1] for row in rows])
+        for *_, part, _, remedy in rows:
+            if remedy:
+                self._out.print(f"# {_harmless(part)}", style="dim", markup=False)
+                self._out.print(f"{_harmless(remedy)}\n", markup=False)
+
     @property
     def is_terminal(self) -> bool:
         """Whether results go to a person's terminal, rather than into a pipe or file."""

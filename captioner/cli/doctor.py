@@ -34,7 +34,7 @@ def doctor(
         console.json({"healthy": not wrong, "findings": [vars(one) for one in findings]})
     else:
         rows = [(one.state, one.part, one.text, one.remedy) for one in findings]
-        console.table(["", "part", "found", "what to do"], rows)
+        console.advice(["", "part", "found", "what to do"], rows)
         console.done(f"{len(wrong)} to mend" if wrong else "nothing must be mended")
     if wrong:
         raise typer.Exit(1)

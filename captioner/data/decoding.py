@@ -81,7 +81,7 @@ def image_errors() -> Iterator[None]:
     except Image.DecompressionBombError:
         raise ImageError(f"has far more than {MAX_PIXELS / 1e6:.0f} megapixels, which is the limit") from None
     except UnidentifiedImageError:
-        raise ImageError("not a picture in a format that Pillow reads") from None
+        raise ImageError("not a picture in a format that can be read") from None
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ImageError(f"cannot be decoded: {reason}") from None

@@ -15,6 +15,8 @@ from captioner.doctor.finding import Finding
 
 MEND = "pip install --upgrade --force-reinstall torch torchvision"
 _OLDEST_PYTHON = (3, 10)
+_NOT_FOR_EVERYBODY = {"dev", "ray"}
+"""Extras for those who change captioner, and for clusters."""
 _COMPARISONS = {
     "==": lambda left, right: left == right,
     "!=": lambda left, right: left != right,
@@ -105,10 +107,14 @@ def check_requirements(path: Sequence[str] = sys.path) -> Iterator[Finding]:
         yield Finding("packages", "error", f"missing, or too old: {', '.join(wrong)}", f"pip install {quoted}")
     else:
         yield Finding("packages", "ok", "all that captioner needs is there")
-    lacking = [extra for extra, fits in extras.items() if not all(fits)]
-    there = [extra for extra in extras if extra not in lacking]
-    hint = f"pip install 'captioner[{','.join(lacking)}]' adds {', '.join(lacking)}" if lacking else ""
-    yield Finding("extras", "note", ", ".join(there) or "none", hint)
+    there = [extra for extra, fits in extras.items() if all(fits)]
+    lacking = [extra for extra in extras if extra not in there and extra not in _NOT_FOR_EVERYBODY]
+    shown = ", ".join(there) or "none"
+    if lacking:
+        command = f"pip install 'captioner[{','.join(lacking)}]'"
+        yield Finding("extras", "note", f"{shown}; there are also {', '.join(lacking)}", command)
+    else:
+        yield Finding("extras", "note", shown)
 
 
 def _distribution(name: str, path: Sequence[str]) -> Distribution | None:

@@ -17,11 +17,13 @@ from captioner.config import counting
 from captioner.errors import ImageError, UsageError
 from captioner.evaluation.bootstrap import CONFIDENCE, FEW_IMAGES, RESAMPLES, score_intervals
 from captioner.evaluation.evaluator import Evaluation
+from captioner.evaluation.metrics import written
 from captioner.evaluation.references import ImageId
 from captioner.evaluation.report_charts import evaluation_charts, reliability
 from captioner.evaluation.tables import score_rows
 from captioner.evaluation.word_use import ClassUse, word_use
 from captioner.pages.charts import STYLE
+from captioner.pages.confidence import meaning, shown
 from captioner.pages.html import picture_of, small_source, write_page
 from captioner.pages.overlays import overlays
 from captioner.predictor import Captioner
@@ -55,7 +57,9 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
     """Write the report. Raises ``StorageError``."""
     assert evaluation.references is not None
     sections = [describe(model) for model in origin.models]
-    galleries = _galleries(evaluation, origin.captioner)
+    calibration = origin.captioner.calibration if origin.captioner else None
+    doubtful = doubt(calibration, evaluation.sampling["method"], len(origin.models))
+    galleries = _galleries(evaluation, origin.captioner, doubtful)
     write_page(
         path,
         "report.html.j2",
@@ -67,15 +71,15 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
         scores=_scores(evaluation),
         interval=f"{CONFIDENCE:.0%}",
         resamples=RESAMPLES,
-        figures=[row for row in score_rows(evaluation) if row[0] not in evaluation.scores.corpus],
+        figures=[row for row in score_rows(evaluation) if row[0] not in map(written, evaluation.scores.corpus)],
         training=list(curves(origin.log, sections[0]["training"]["epoch"])) if origin.log else [],
         charts=evaluation_charts(evaluation),
         error=reliability(evaluation)[0] if evaluation.confidences else None,
-        doubt=_doubt(evaluation, origin),
+        means=meaning(calibration, doubtful),
         right=RIGHT,
         classes=[_class_row(each) for each in word_use(evaluation.words, evaluation.references.words)],
         galleries=galleries,
-        looks=any(entry["words"] for _, entries in galleries for entry in entries),
+        any_looks=any(entry["words"] for _, entries in galleries for entry in entries),
         made=_made(evaluation, origin, sections),
     )
 
@@ -83,15 +87,9 @@ def write_report(path: Path, evaluation: Evaluation, origin: Origin) -> None:
 def _scores(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     found = score_intervals(evaluation.scores, _SEED) if len(evaluation.captions) > 1 else {}
     return [
-        (name, f"{value:.4f}", f"{found[name].low:.4f} to {found[name].high:.4f}" if name in found else "")
+        (written(name), f"{value:.4f}", f"{found[name].low:.4f} to {found[name].high:.4f}" if name in found else "")
         for name, value in evaluation.scores.corpus.items()
     ]
-
-
-def _doubt(evaluation: Evaluation, origin: Origin) -> str:
-    if origin.captioner is None:
-        return ""
-    return doubt(origin.captioner.calibration, evaluation.sampling["method"], len(origin.models))
 
 
 def _class_row(found: ClassUse) -> dict[str, Any]:
@@ -105,7 +103,9 @@ def _class_row(found: ClassUse) -> dict[str, Any]:
     }
 
 
-def _galleries(evaluation: Evaluation, captioner: Captioner | None) -> list[tuple[str, list[dict[str, Any]]]]:
+def _galleries(
+    evaluation: Evaluation, captioner: Captioner | None, doubtful: str
+) -> list[tuple[str, list[dict[str, Any]]]]:
     """Best, worst and random images, each in one of them only."""
     per_image = evaluation.scores.per_image
     ranked = sorted(per_image, key=lambda key: -per_image[key]["CIDEr"])
@@ -113,11 +113,11 @@ def _galleries(evaluation: Evaluation, captioner: Captioner | None) -> list[tupl
     best, worst = ranked[:size], ranked[size:][::-1][:size]
     rest = [key for key in ranked if key not in {*best, *worst}]
     drawn = random.Random(_SEED).sample(rest, min(size, len(rest)))
-    shown = (("Best, by CIDEr", best), ("Worst, by CIDEr", worst), ("Drawn at random from the others", drawn))
-    return [(name, [_entry(key, evaluation, captioner) for key in keys]) for name, keys in shown if keys]
+    galleries = (("Best, by CIDEr", best), ("Worst, by CIDEr", worst), ("Drawn at random from the others", drawn))
+    return [(name, [_entry(key, evaluation, captioner, doubtful) for key in keys]) for name, keys in galleries if keys]
 
 
-def _entry(key: ImageId, evaluation: Evaluation, captioner: Captioner | None) -> dict[str, Any]:
+def _entry(key: ImageId, evaluation: Evaluation, captioner: Captioner | None, doubtful: str) -> dict[str, Any]:
     assert evaluation.references is not None
     file = evaluation.files.get(key)
     picture, problem = picture_of(file)
@@ -128,7 +128,7 @@ def _entry(key: ImageId, evaluation: Evaluation, captioner: Captioner | None) ->
         "problem": problem,
         "caption": evaluation.captions[key],
         "cider": evaluation.scores.per_image[key]["CIDEr"],
-        "confidence": "" if confidence is None else f"{confidence:.0%}",
+        "confidence": "" if confidence is None else shown(confidence, doubtful),
         "references": evaluation.references.texts[key],
         "words": _looks(file, evaluation.words[key], captioner) if file and captioner and picture else [],
     }

@@ -6,6 +6,7 @@ from typing import Any
 from captioner.config import counting
 from captioner.evaluation.contest import Contest
 from captioner.evaluation.evaluator import SCALE, Evaluation
+from captioner.evaluation.metrics import written
 
 Row = tuple[str, ...]
 
@@ -15,7 +16,7 @@ CONTEST_HEADERS = ("metric", "A", "B", "B - A", "95 % interval", "verdict")
 def score_rows(evaluation: Evaluation) -> list[Row]:
     """Name and value of all that is known; a collapse is no row, but a warning."""
     found = evaluation.to_json()
-    return [(name, _text(value)) for name, value in found.items() if value is not None and name != "collapse"]
+    return [(written(name), _text(value)) for name, value in found.items() if value is not None and name != "collapse"]
 
 
 def collapses(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -28,7 +29,7 @@ def tables(evaluations: Sequence[Evaluation], beams: bool) -> list[tuple[Row, li
     """Headers and rows of what ``captioner evaluate`` shows: one evaluation, or several ``beams``."""
     if not beams:
         return [(("", ""), score_rows(evaluations[0]))]
-    headers = ("beam", *evaluations[0].scores.corpus, "search", "pictures/s")
+    headers = ("beam", *map(written, evaluations[0].scores.corpus), "search", "pictures/s")
     return [(headers, beam_rows(evaluations)), (("", ""), setting_rows(evaluations[0]))]
 
 
@@ -56,7 +57,7 @@ def contest_rows(contest: Contest) -> list[Row]:
     """A row for each metric, with its verdict."""
     return [
         (
-            name,
+            written(name),
             f"{found.a:.4f}",
             f"{found.b:.4f}",
             f"{found.difference:+.4f}",

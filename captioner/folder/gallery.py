@@ -1,7 +1,6 @@
 """A folder of attention: each photo's strip as a PNG file, and one page of all photos that needs nothing else."""
 
 import base64
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,16 +15,17 @@ from captioner.data.images import load_thumbnail, stack_images
 from captioner.errors import ImageError, UsageError
 from captioner.events import Listener, Note, Warned
 from captioner.files import atomic_write
-from captioner.pages.html import check_pages, write_page
-from captioner.pages.overlays import strip
+from captioner.pages.confidence import meaning, shown
+from captioner.pages.html import check_pages, small_source, write_page
+from captioner.pages.overlays import overlays, strip
 from captioner.predictor import Captioner
 
 ENTRIES = 500
-"""Photos on the page, the first ones: it has some 40 kB for each. Every photo has its strip."""
+"""Photos on the page, the first ones: it has some 55 kB for each. Every photo has its strip."""
 _SIDE = 320
 """Longest side of a thumbnail, in pixels."""
-_TILE = 96
-"""Side of a strip's tiles on the page."""
+_OVERLAY = 96
+"""Side of a word's overlay on the page."""
 
 
 class AttentionGallery:
@@ -67,8 +67,7 @@ class AttentionGallery:
             with atomic_write(self._folder / name) as stream:
                 picture.save(stream, "PNG")
             if self._several and self._count < ENTRIES:
-                small = strip(images[0], caption.words, maps, _TILE)
-                self._entries.append(_entry(name, caption, load_thumbnail(Path(file), _SIDE), small))
+                self._entries.append(self._entry(name, caption, Path(file), overlays(images[0], maps)))
         except ImageError as error:  # It has changed since it was captioned.
             self._listener(Warned(f"{file}: {error.problem}"))
             return
@@ -79,19 +78,24 @@ class AttentionGallery:
         if not self._entries:
             return
         page = self._folder / "index.html"
-        write_page(page, "attention_gallery.html.j2", entries=self._entries, count=self._count)
+        write_page(
+            page,
+            "attention_gallery.html.j2",
+            entries=self._entries,
+            count=self._count,
+            means=meaning(self._captioner.calibration, self._captioner.doubt),
+            doubt=self._captioner.doubt,
+        )
         self._listener(Note(f"where {self._count:,} captions look is in {page}"))
 
-
-def _entry(name: str, caption: Caption, thumbnail: bytes, small: Image.Image) -> dict[str, Any]:
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=75)
-    return {
-        "name": name.removesuffix(".png").encode("utf-8", "backslashreplace").decode(),
-        "link": quote(os.fsencode(name)),
-        "text": caption.text,
-        "confidence": round(caption.confidence, 4),
-        "thumbnail": base64.b64encode(thumbnail).decode(),
-        "strip": base64.b64encode(stream.getvalue()).decode(),
-        "size": small.size,
-    }
+    def _entry(self, name: str, caption: Caption, file: Path, looks: Sequence[Image.Image]) -> dict[str, Any]:
+        """What the page shows of a photo; ``looks`` are its words' overlays."""
+        return {
+            "name": name.removesuffix(".png").encode("utf-8", "backslashreplace").decode(),
+            "link": quote(os.fsencode(name)),
+            "text": caption.text,
+            "confidence": round(caption.confidence, 4),
+            "sure": shown(caption.confidence, self._captioner.doubt),
+            "thumbnail": base64.b64encode(load_thumbnail(file, _SIDE)).decode(),
+            "words": [(word, small_source(look, _OVERLAY)) for word, look in zip(caption.words, looks, strict=True)],
+        }

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,42 +84,15 @@ def _unrefined(config: DecoderConfig, feature_size: int, vocabulary_size: int) -
     return _BUILDERS[config.type](config, feature_size, vocabulary_size)
 
 
-def _show_tell(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
-    return ShowTell(
-        feature_size,
-        vocabulary_size,
+def _made(kind: Callable[..., Decoder], config: DecoderConfig, *sizes: int, **own: Any) -> Decoder:
+    """A decoder of what all of ours are made with, and of its ``own``."""
+    return kind(
+        *sizes,
         embedding_size=config.embedding_size,
         hidden_size=config.hidden_size,
-        layers=config.layers,
-        conditioning=config.conditioning,
         dropout=config.dropout,
         tie_embeddings=config.tied,
-    )
-
-
-def _show_attend_tell(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
-    return ShowAttendTell(
-        feature_size,
-        vocabulary_size,
-        embedding_size=config.embedding_size,
-        hidden_size=config.hidden_size,
-        attention_size=config.attention_size,
-        dropout=config.dropout,
-        tie_embeddings=config.tied,
-    )
-
-
-def _transformer(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
-    return Transformer(
-        feature_size,
-        vocabulary_size,
-        embedding_size=config.embedding_size,
-        hidden_size=config.hidden_size,
-        layers=config.layers,
-        heads=config.heads,
-        feed_forward_size=config.inner_size,
-        dropout=config.dropout,
-        tie_embeddings=config.tied,
+        **own,
     )
 
 
@@ -126,9 +100,13 @@ DecoderBuilder = Callable[[DecoderConfig, int, int], Decoder]
 """Settings, feature size D and vocabulary size V -> a decoder."""
 
 _BUILDERS: dict[str, DecoderBuilder] = {
-    "lstm": _show_tell,
-    "attention": _show_attend_tell,
-    "transformer": _transformer,
+    "lstm": lambda config, *sizes: _made(
+        ShowTell, config, *sizes, layers=config.layers, conditioning=config.conditioning
+    ),
+    "attention": lambda config, *sizes: _made(ShowAttendTell, config, *sizes, attention_size=config.attention_size),
+    "transformer": lambda config, *sizes: _made(
+        Transformer, config, *sizes, layers=config.layers, heads=config.heads, feed_forward_size=config.inner_size
+    ),
 }
 
 

@@ -178,7 +178,7 @@ class _Axis(NamedTuple):
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values, default=0), max(values, default=1)
-    return (low, high) if low < high else (low - abs(low) / 2 - (low == 0), high + abs(high) / 2 + (high == 0))
+    return (low, high) if low < high else (low - abs(low) / 2, high + abs(high) / 2 + (high == 0))
 
 
 def _round_step(span: float, most: int) -> float:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -13,7 +13,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from captioner import __version__
+from captioner.calibration import Calibration, doubt
 from captioner.checkpoint.description import describe
+from captioner.config import SamplingConfig
+from captioner.pages.confidence import meaning
 from captioner.serving import examples
 from captioner.serving.guard import CAPTIONS, Guard
 from captioner.serving.limits import Access
@@ -103,6 +106,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
             "fingerprint": engine.fingerprint,
             "models": len(service.files.paths),
             "attention": engine.attends,
+            "confidence": _worth(engine.captioner.calibration, len(service.files.paths)),
             "most captions": MOST_CAPTIONS,
             "most pictures": limits.pictures,
             "most bytes": limits.body,
@@ -110,6 +114,18 @@ def _add_model(app: FastAPI, service: Service) -> None:
             "most seconds": limits.seconds,
         }
         return shown
+
+
+def _worth(calibration: Calibration | None, models: int) -> dict[str, dict[str, Any]]:
+    """For each ``sampling.method``, whether confidence is a probability, and what pages say of it."""
+    doubts = {
+        method: doubt(calibration, method, models)
+        for method in get_args(SamplingConfig.model_fields["method"].annotation)
+    }
+    return {
+        method: {"probability": not doubtful, "means": meaning(calibration, doubtful)}
+        for method, doubtful in doubts.items()
+    }
 
 
 def _add_state(app: FastAPI, service: Service) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
+from captioner.evaluation.metrics import METRICS, written
 from captioner.pages.charts import STYLE, Series, Svg, line_chart
 
 Row = dict[str, float | int | str]
@@ -12,21 +13,25 @@ Row = dict[str, float | int | str]
 _CHARTS: Final = (
     ("Loss (nats per word)", {"loss": "training"}),
     ("Validation: CIDEr", {"val_CIDEr": ""}),
-    ("Validation: BLEU and ROUGE-L", {f"val_Bleu_{n}": f"BLEU-{n}" for n in (1, 2, 3, 4)} | {"val_ROUGE_L": "ROUGE-L"}),
+    ("Validation: BLEU and ROUGE-L", {f"val_{name}": written(name) for name in METRICS if name != "CIDEr"}),
     ("Validation: perplexity", {"val_perplexity": ""}),
     ("Learning rate", {"learning_rate": ""}),
     ("Speed (captions/s)", {"captions_per_second": ""}),
+    ("Waiting for data (% of a step's time)", {"waiting": ""}),
 )
 """Title, and for each key of the log's rows its name in the legend. Keys that are in none have a chart of their own."""
+_PERCENT: Final = {"waiting"}
+"""Drawn a hundred times as large as the log has it."""
 _NOT_DRAWN: Final = {"epoch", "step", "tokens_per_second", "padding"}
 _TABLE: Final = {
-    "epoch": "epoch",
-    "loss": "loss",
-    "val_perplexity": "perplexity",
-    "val_Bleu_4": "BLEU-4",
-    "val_CIDEr": "CIDEr",
-    "learning_rate": "learning rate",
+    "epoch": ("epoch", "d"),
+    "loss": ("loss", ".3f"),
+    "val_perplexity": ("perplexity", ".2f"),
+    "val_Bleu_4": (written("Bleu_4"), ".3f"),
+    "val_CIDEr": ("CIDEr", ".3f"),
+    "learning_rate": ("learning rate", ".6f"),
 }
+"""Of the log's row of an epoch: what is shown, under which name and how."""
 
 _PAGE_STYLE: Final = """\
 :root { color-scheme: light dark; }
@@ -47,7 +52,7 @@ def curves_page(name: str, rows: Sequence[Row]) -> str:
     last = rows[-1]
     said = (
         f"{len(rows)} {'epoch' if len(rows) == 1 else 'epochs'}; the best validation CIDEr, "
-        f"{_text(best, 'val_CIDEr')}, was in epoch {best['epoch']}; the loss is {_text(last, 'loss')} now."
+        f"{_cell(best, 'val_CIDEr')}, was in epoch {best['epoch']}; the loss is {_cell(last, 'loss')} now."
     )
     charts = "\n".join(f"<section>{chart}</section>" for chart in curves(rows, _number(best, "epoch", 0)))
     return (
@@ -63,21 +68,20 @@ def curves(rows: Sequence[Row], best_epoch: float) -> Iterator[Svg]:
     """A chart for each figure of a run's log; ``best_epoch`` is marked."""
     known = {key for _, names in _CHARTS for key in names} | _NOT_DRAWN
     numeric = [key for key, value in rows[-1].items() if isinstance(value, int | float)]
-    others = [(key.replace("_", " "), {key: ""}) for key in numeric if key not in known]
+    others = [(key.replace("_", " ").capitalize(), {key: ""}) for key in numeric if key not in known]
     epochs = [_number(row, "epoch", 0) for row in rows]
     for title, names in (*_CHARTS, *others):
-        series = [
-            Series(name, [_number(row, key, math.nan) for row in rows]) for key, name in names.items() if key in numeric
-        ]
+        series = [Series(name, [_height(row, key) for row in rows]) for key, name in names.items() if key in numeric]
         if series:
-            yield line_chart(title, epochs, series, x_label="epoch", mark=best_epoch)
+            share = not _PERCENT.isdisjoint(names)
+            yield line_chart(title, epochs, series, x_label="epoch", from_zero=share, mark=best_epoch)
 
 
 def _table(rows: Sequence[Row], best: Row) -> str:
-    shown = {key: title for key, title in _TABLE.items() if key in rows[-1]}
+    shown = {key: title for key, (title, _) in _TABLE.items() if key in rows[-1]}
     lines = ["<thead><tr>" + "".join(f"<th>{title}</th>" for title in shown.values()) + "</tr></thead>"]
     for row in rows:
-        cells = "".join(f"<td>{_text(row, key)}</td>" for key in shown)
+        cells = "".join(f"<td>{_cell(row, key)}</td>" for key in shown)
         lines.append(f'<tr class="best">{cells}</tr>' if row is best else f"<tr>{cells}</tr>")
     return "\n".join(lines)
 
@@ -87,6 +91,12 @@ def _number(row: Row, key: str, missing: float) -> float:
     return missing if isinstance(value, str) else value
 
 
-def _text(row: Row, key: str) -> str:
+def _height(row: Row, key: str) -> float:
+    """Of a point; of scores no more digits than say something: 1e-14, of BLEU's smoothing, is 0."""
+    value = _number(row, key, math.nan)
+    return round(value, 4) if key.startswith("val_") else 100 * value if key in _PERCENT else value
+
+
+def _cell(row: Row, key: str) -> str:
     value = row.get(key, "")
-    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+    return escape(value) if isinstance(value, str) else format(value, _TABLE[key][1])

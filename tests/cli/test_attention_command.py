@@ -76,8 +76,28 @@ def test_a_strip_for_each_photo_and_a_page_of_all(cli: Any, graded: Path, photos
     assert links[0] == ("%3Cb%3E%20%26%20%27c%27%23.png.png", "&lt;b&gt; &amp; &#39;c&#39;#.png")
     assert [name for _, name in links[1:]] == ["a.png", "more/a.png"]
     pictures = [Image.open(io.BytesIO(b64decode(each))).size for each in re.findall(r"base64,(.*?)\"", page)]
-    assert len(pictures) == 6
+    said = [word for row in rows for word in tokenize(row["caption"])]
+    assert len(pictures) == len(rows) + len(said)
+    assert re.findall("<figcaption>(.*?)</figcaption>", page) == said
+    shares = [f" {100 * each:.0f} % · <a" for each in confidences]
+    assert re.findall(r" \S+ % · <a", page.replace("\n", " ")) == shares
+    assert page.count("Confidence is the probability that a caption is right. Right means close to") == 1
     assert all(row["caption"] in page for row in rows)
+
+
+def test_the_page_has_no_per_cent_where_confidence_only_ranks(
+    cli: Any, tiny_run: Path, photos: Path, tmp_path: Path
+) -> None:
+    folder, output = tmp_path / "attention", tmp_path / "captions.json"
+    cli("caption", photos, "-r", "--model", tiny_run / "last", "-o", output, "--attention", folder)
+    page = (folder / "index.html").read_text()
+    figures = [f"{row['confidence']:.2f}" for row in json.loads(output.read_text()) if not row["error"]]
+    assert re.findall(r"(\d\.\d\d) · <a", page) == figures
+    assert (
+        '<p class="soft">This model has no calibration: its confidence ranks captions, and is no probability.</p>'
+        in page
+    )
+    assert " %" not in page.partition("<body>")[2]
 
 
 def test_one_photo_needs_no_page(
@@ -186,7 +206,7 @@ def test_without_a_file_the_rest_is_named(cli: Any, graded: Path, photos: Path, 
     finished = cli("caption", photos, "-r", "--model", graded, "--min-confidence", middle, "-q")
     assert finished.err.splitlines() == [*said, "warning: 1 of 4 pictures could not be captioned"]
     assert len(finished.rows) == 4 - len(said)
-    broken = f"warning: {photos}/broken.png: not a picture in a format that Pillow reads"
+    broken = f"warning: {photos}/broken.png: not a picture in a format that can be read"
     beside = cli("caption", photos, "-r", "--model", graded, "--min-confidence", middle, "-q", "--sidecar")
     assert beside.err.splitlines() == [broken, *said, "warning: 1 of 4 pictures could not be captioned"]
     assert len(list(photos.rglob("*.txt"))) == 3 - len(said)

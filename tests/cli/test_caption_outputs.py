@@ -113,7 +113,7 @@ def test_coco_results(cli: Any, tiny_run: Path, photos: Path, shapes: Path, tmp_
     finished = cli("caption", photos, "--model", tiny_run, "--output", output, "--format", "coco", "--quiet")
     assert finished.status == 3
     assert finished.err.splitlines() == [
-        f"warning: {photos}/000006.png: not a picture in a format that Pillow reads",
+        f"warning: {photos}/000006.png: not a picture in a format that can be read",
         "warning: 1 of 7 pictures could not be captioned",
     ]
     results = json.loads(output.read_text())
@@ -199,7 +199,7 @@ def test_sidecars(cli: Any, tiny_run: Path, photos: Path) -> None:
     broken = cli(*command, "--existing", "overwrite", "--prefix", "ohne Zweifel: ")
     assert broken.status == 3
     assert broken.err.splitlines() == [
-        f"warning: {photos}/000004.png: not a picture in a format that Pillow reads",
+        f"warning: {photos}/000004.png: not a picture in a format that can be read",
         "captioning: 6 of 6 pictures",
         "wrote texts beside 5 of 6 pictures",
         "warning: 1 of 6 pictures could not be captioned",
@@ -255,8 +255,8 @@ def test_strange_names_survive(cli: Any, tiny_run: Path, photos: Path, tmp_path:
         Path(os.fsdecode(file)).write_text("no picture")
     said = cli("caption", folder, "--model", tiny_run, "--sidecar", "--quiet").err.splitlines()
     assert len(said) == len(names) + 1
-    assert f"warning: {folder}/\\x1b[2J.png: not a picture in a format that Pillow reads" in said
-    assert f"warning: {folder}/\\udcff\\udcfe.png: not a picture in a format that Pillow reads" in said
+    assert f"warning: {folder}/\\x1b[2J.png: not a picture in a format that can be read" in said
+    assert f"warning: {folder}/\\udcff\\udcfe.png: not a picture in a format that can be read" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names of files are text there")

@@ -63,7 +63,7 @@ def test_two_files(cli: Any, files: tuple[Path, Path, Path], tmp_path: Path) -> 
         ["metric", "A", "B", "B - A", "95 % interval", "verdict"],
         *(
             [
-                name,
+                name.replace("Bleu_", "BLEU-").replace("ROUGE_L", "ROUGE-L"),
                 f"{entry['a']:.4f}",
                 f"{entry['b']:.4f}",
                 f"{entry['difference']:+.4f}",

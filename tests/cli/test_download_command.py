@@ -127,6 +127,17 @@ def test_a_mirror_without_the_file(cli: Cli, tiny: str) -> None:
     ]
 
 
+def test_without_a_network_it_ends_at_once_and_leaves_nothing(cli: Cli, tmp_path: Path) -> None:
+    root = tmp_path / "Flickr8k"
+    done = cli("download", "flickr8k", "--root", root, "--mirror", "http://nowhere.invalid/files", "--quiet")
+    assert done.status == 1
+    assert done.err.splitlines() == [
+        "error: http://nowhere.invalid/files/Flickr8k_text.zip: the name nowhere.invalid leads to no server from here",
+        "       connect to the network (where a proxy leads there, set HTTPS_PROXY), and run the command again",
+    ]
+    assert not root.exists()
+
+
 def test_an_unknown_data_set(cli: Cli) -> None:
     done = cli("download", "coc")
     assert done.status == 2

@@ -2,6 +2,7 @@
 
 import base64
 import importlib
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,13 +93,38 @@ def test_pictures_that_are_dropped_pasted_and_chosen(page: Any, photos: list[Pat
     bring(page, "drop", photos[0])
     expect(best(page)).to_have_count(1)
     text = best(page).inner_text()
-    expect(page.locator("#status")).to_have_text(f"{photos[0].name}: {text}")
+    expect(page.locator("#status")).to_have_text("Captioned 1 of 1.")
+    expect(page.locator("#spoken")).to_have_text(f"{photos[0].name}: {text}")
     expect(page.locator("meter")).to_have_count(1)
+    expect(page.locator(".measure span")).to_have_text(re.compile(r"^confidence \d+ %$"))
+    expect(page.locator("#sure")).to_contain_text("Confidence is the probability that a caption is right. Right means")
     bring(page, "paste", photos[1])
     expect(best(page)).to_have_count(2)
     page.locator("#files").set_input_files([photos[2], photos[0]])
     expect(best(page)).to_have_count(4)
     expect(page.locator("article").last.locator("figcaption")).to_have_text(photos[0].name)
+    expect(page.locator("#status")).to_have_text("Captioned 2 of 2.")
+
+
+def test_what_only_ranks_has_no_per_cent(browser: Any, tiny_run: Path, photos: list[Path]) -> None:
+    """Of a model without a calibration, and of random captions by one that was calibrated for others."""
+    ranks = "This model has no calibration: its confidence ranks captions, and is no probability."
+    random = "Confidence was calibrated for method beam: random captions are right more often than it says."
+    for model, method, said in (
+        ("last", "the model’s own choice", ranks),
+        ("best", "random ones, new each time", random),
+    ):
+        with live(tiny_run / model) as client:
+            page = browser.new_page()
+            page.goto(str(client.base_url))
+            expect(page.locator("#model")).to_contain_text("attention")
+            expect(page.locator("#sure")).to_be_hidden()
+            page.get_by_label("Which captions").select_option(label=method)
+            bring(page, "drop", photos[0])
+            expect(page.locator("#sure")).to_have_text(said)
+            expect(page.locator(".said > .measure span")).to_have_text(re.compile(r"^confidence \d\.\d\d$"))
+            assert "%" not in page.locator("body").inner_text()
+            page.close()
 
 
 def answer_for(words: list[str], weights: list[list[float]]) -> dict[str, Any]:
@@ -159,8 +185,25 @@ def test_a_picture_that_cannot_be_read_is_said_to_be_so(browser: Any, address: s
     page = browser.new_page()
     page.goto(address)
     bring(page, "drop", broken)
-    expect(page.locator(".error")).to_have_text("No caption: not a picture in a format that Pillow reads.")
-    expect(page.locator("article button")).to_have_text("Try again")
+    expect(page.locator(".error")).to_have_text("No caption: not a picture in a format that can be read.")
+    expect(page.locator("#status")).to_have_text("Captioned 0 of 1; 1 failed.")
+    expect(page.locator("article button")).to_have_count(0)  # It would end in the same way.
+    expect(page.locator("article img")).to_be_hidden()
+    expect(page.locator(".blank")).to_have_text("This browser has no preview of the file.")
+    page.close()
+
+
+def test_what_may_pass_can_be_tried_again(browser: Any, address: str, photos: list[Path]) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    expect(page.locator("#model")).to_contain_text("attention")
+    page.route("**/v1/captions?*", lambda route: route.abort())
+    bring(page, "drop", photos[0])
+    expect(page.locator(".error")).to_have_text("No caption: the server does not answer.")
+    page.unroute("**/v1/captions?*")
+    page.get_by_role("button", name="Try again").click()
+    expect(best(page)).to_have_count(1)
+    expect(page.locator("#status")).to_have_text("Captioned 1 of 1.")
     page.close()
 
 

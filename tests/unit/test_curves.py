@@ -55,15 +55,15 @@ def test_every_epoch_is_there_and_the_best_one_stands_out() -> None:
     page = Page(curves_page("runs/a", [row(1, 0.25), row(2, 0.75), row(3, 0.5)]))
     assert page.rows == [
         ["epoch", "loss", "perplexity", "BLEU-4", "CIDEr", "learning rate"],
-        ["1", "4", "20", "0.1", "0.25", "0.001"],
-        ["2", "2", "10", "0.2", "0.75", "0.001"],
-        ["3", "1.333", "6.667", "0.3", "0.5", "0.001"],
+        ["1", "4.000", "20.00", "0.100", "0.250", "0.001000"],
+        ["2", "2.000", "10.00", "0.200", "0.750", "0.001000"],
+        ["3", "1.333", "6.67", "0.300", "0.500", "0.001000"],
     ]
     assert page.best[0] == "2"
 
 
 def test_what_is_logged_is_drawn_known_or_not() -> None:
-    page = Page(curves_page("a", [row(1, 0.5, reward=0.25, captions_per_second=100.0, note="text")]))
+    page = Page(curves_page("a", [row(1, 0.5, reward=0.25, captions_per_second=100.0, waiting=0.015, note="text")]))
     assert page.charts == [
         "Loss (nats per word)",
         "Validation: CIDEr",
@@ -71,8 +71,19 @@ def test_what_is_logged_is_drawn_known_or_not() -> None:
         "Validation: perplexity",
         "Learning rate",
         "Speed (captions/s)",
-        "reward",
+        "Waiting for data (% of a step's time)",
+        "Reward",
     ]
+
+
+def test_a_score_of_next_to_nothing_is_nought() -> None:
+    """BLEU of captions without any four words in a row of the references is 1e-14 or so, for coco-caption's sake."""
+    text = curves_page("a", [row(1, 0.0004) | {"val_Bleu_4": 5.075e-14, "learning_rate": 3e-6, "waiting": 0.015}])
+    assert Page(text).rows[1] == ["1", "4.000", "20.00", "0.000", "0.000", "0.000003"]
+    assert "the best validation CIDEr, 0.000, was in epoch 1" in text
+    assert "e-14" not in text
+    assert "<title>BLEU-4 1: 0</title>" in text
+    assert "<title> 1: 1.5</title>" in text
 
 
 def test_it_needs_nothing_from_elsewhere() -> None:

@@ -1,15 +1,19 @@
 """The doctor names what is wrong with simulated machines, and finds a sound one healthy."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rich.console
 
 import captioner.doctor
+from captioner.cli import console
 from captioner.doctor.belongings import check_model, find_belongings
 from captioner.doctor.finding import Finding
 from captioner.doctor.machine import check_cpu, check_disk, check_gpu, check_java, check_memory
@@ -86,7 +90,8 @@ def test_packages_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_requirements_and_extras(tmp_path: Path) -> None:
-    needs = ("torch>=2.6", "rich>=13.0", "jinja2>=3.1; extra == 'report'", 'onnx>=1.16 ; extra == "export"')
+    extra = ("jinja2>=3.1; extra == 'report'", 'onnx>=1.16 ; extra == "export"', "ruff; extra == 'dev'")
+    needs = ("torch>=2.6", "rich>=13.0", *extra, 'ray[data]>=2.51; extra == "ray"')
     (missing,) = check_requirements([str(tmp_path)])
     assert missing == Finding(
         "packages", "note", "captioner is not installed, only run from its folder", "pip install ."
@@ -98,7 +103,9 @@ def test_requirements_and_extras(tmp_path: Path) -> None:
     assert wrong == Finding(
         "packages", "error", "missing, or too old: torch>=2.6, rich>=13.0", "pip install 'torch>=2.6' 'rich>=13.0'"
     )
-    assert extras == Finding("extras", "note", "report", "pip install 'captioner[export]' adds export")
+    assert extras == Finding("extras", "note", "report; there are also export", "pip install 'captioner[export]'")
+    install(tmp_path, "onnx", "1.17.0")
+    assert list(check_requirements([str(tmp_path)]))[1] == Finding("extras", "note", "report, export")
 
 
 def test_what_a_failed_import_says() -> None:
@@ -236,6 +243,21 @@ def test_the_command(cli: Any, tiny_run: Path, tmp_path: Path, monkeypatch: pyte
     answer = json.loads(broken.out)
     assert answer["healthy"] is False
     assert [one for one in answer["findings"] if one["state"] == "error"] == [vars(explain_import(NMS))]
+
+
+def test_on_a_narrow_terminal_commands_stay_whole(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the table, each alone on its line, so that it can be copied."""
+    command = "pip install 'captioner[coco,export,heic,report,serve,spacy,tensorboard]' && captioner doctor"
+    findings = [Finding("Python", "ok", "3.12"), Finding("extras", "note", "none", command), Finding("GPU", "ok", "no")]
+    monkeypatch.setattr(captioner.doctor, "examine", lambda *_: iter(findings))
+    shown = io.StringIO()
+    wide = partial(rich.console.Console, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(console, "RichConsole", lambda **options: wide(**{**options, "file": shown}))
+    assert cli("doctor").status == 0
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) == len(command) > 80
+    assert lines[lines.index("# extras") :] == ["# extras", command, "", "nothing must be mended"]
+    assert "what to do" not in shown.getvalue()
 
 
 @pytest.mark.slow

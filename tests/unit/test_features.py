@@ -299,7 +299,7 @@ def test_pictures_that_cannot_be_read_are_named(encoder: Encoder, files: list[Pa
     store = store_of(tmp_path, encoder)
     with pytest.raises(DatasetError) as caught:
         fill(store, encoder, files)
-    reason = "not a picture in a format that Pillow reads"
+    reason = "not a picture in a format that can be read"
     problem = (
         f"4 pictures cannot be read (000002.png: {reason}; 000005.png: {reason}; 000011.png: {reason}; and 1 more)"
     )

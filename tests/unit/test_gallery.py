@@ -54,7 +54,7 @@ def test_fifty_images_in_one_file(tmp_path: Path) -> None:
         assert source.startswith("data:image/jpeg;base64,")
         with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
             assert image.size == (480, 160)
-    assert "broken.png: not a picture in a format that Pillow reads" in page.text
+    assert "broken.png: not a picture in a format that can be read" in page.text
     assert "none.png: no such file" in page.text
 
 

@@ -201,8 +201,8 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     text, empty = tmp_path / "text.jpg", tmp_path / "empty.jpg"
     text.write_text("no picture")
     empty.touch()
-    assert reason(text) == "not a picture in a format that Pillow reads"
-    assert reason(b"no picture") == "not a picture in a format that Pillow reads"
+    assert reason(text) == "not a picture in a format that can be read"
+    assert reason(b"no picture") == "not a picture in a format that can be read"
     assert reason(empty) == "the file is empty"
     assert reason(tmp_path / "none.jpg") == "no such file"
     assert reason(tmp_path) == "is a folder"
@@ -443,7 +443,7 @@ def test_heic_is_looked_for_when_it_comes(monkeypatch: pytest.MonkeyPatch) -> No
     load_image(encoded(painted(40, 40), "AVIF"), SQUARE)
     assert registered == []
     for _ in range(2):
-        assert reason(HEIC) == "not a picture in a format that Pillow reads"  # The stand-in reads nothing.
+        assert reason(HEIC) == "not a picture in a format that can be read"  # The stand-in reads nothing.
     assert registered == [1]
     heic._register.cache_clear()
 

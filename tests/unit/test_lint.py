@@ -81,7 +81,7 @@ class TestFiles:
             "3 pictures cannot be read: cut.jpg (cannot be decoded: image file is truncated ("
         )
         assert finding.message.endswith(
-            "), empty.jpg (the file is empty), text.jpg (not a picture in a format that Pillow reads)"
+            "), empty.jpg (the file is empty), text.jpg (not a picture in a format that can be read)"
         )
         assert finding.remedy == ALLOW
         assert data.only(dataset={"allow_missing": True}).severity == "warning"

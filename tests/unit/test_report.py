@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,9 @@ def test_every_score_with_its_interval_and_how_it_was_made(tmp_path: Path) -> No
     found = evaluation()
     page = page_of(tmp_path / "r.html", found)
     for name, (low, high) in score_intervals(found.scores, 1).items():
-        assert f"{name} {found.scores.corpus[name]:.4f} {low:.4f} to {high:.4f}" in page.text
+        shown = {"ROUGE_L": "ROUGE-L"}.get(name, name.replace("Bleu_", "BLEU-"))
+        assert f"{shown} {found.scores.corpus[name]:.4f} {low:.4f} to {high:.4f}" in page.text
+    assert "Bleu_" not in page.text
     assert found.references is not None
     assert f"references' fingerprint sha256 {found.references.sha256}" in page.text
     assert "80 captions of 40 images in r.json" in page.text
@@ -95,7 +98,7 @@ def test_a_warning_stands_above_all(tmp_path: Path) -> None:
     found = score_captions({key: ["a", "dog"] for key in captions}, references, captions, {"method": "file"})
     page = page_of(tmp_path / "r.html", found)
     assert found.diversity is not None
-    assert page.text.index(str(found.diversity.collapse)) < page.text.index("Bleu_1")
+    assert page.text.index(str(found.diversity.collapse)) < page.text.index("BLEU-1")
 
 
 def test_reliability_is_the_share_of_right_captions_among_those_as_sure() -> None:
@@ -116,6 +119,19 @@ def test_confidences_are_shown_where_there_are_some(tmp_path: Path) -> None:
     assert "on average they are 0.280 away from it" in page.text
 
 
+def test_confidence_has_per_cent_where_it_is_a_probability_alone(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
+    path, right = tmp_path / "r.html", "Confidence is the probability that a caption is right. Right means"
+    ranks = "This model has no calibration: its confidence ranks captions, and is no probability."
+    for model, form, said, unsaid in (("best", r"\d+ %", right, ranks), ("last", r"\d\.\d\d", ranks, right)):
+        assert cli("evaluate", "--model", tiny_run / model, "--split", "test", "--report", path).status == 0
+        page = Page(path.read_text(encoding="utf-8"))
+        figures = [text for text in page.texts if text.startswith("confidence ")]
+        assert len(figures) == len(page.all("article"))
+        assert all(re.fullmatch(f"confidence {form}", text) for text in figures), figures
+        assert page.text.count(said) == 1
+        assert unsaid not in page.text
+
+
 def test_a_model_s_report_has_its_training_and_where_it_looks(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
     path = tmp_path / "r.html"
     finished = cli("evaluate", "--model", tiny_run, "--split", "test", "--report", path)
@@ -125,7 +141,7 @@ def test_a_model_s_report_has_its_training_and_where_it_looks(cli: Any, tiny_run
     assert {"Loss (nats per word)", "Validation: CIDEr"} <= {each["aria-label"] for each in page.all("svg")}
     log = [json.loads(line) for line in (tiny_run / "log.jsonl").read_text().splitlines()]
     for row in log:
-        assert f"{row['epoch']}: {row['val_CIDEr']:.4g}" in page.text
+        assert f"{row['epoch']}: {round(row['val_CIDEr'], 4):.4g}" in page.text
     assert f"command captioner evaluate --model {tiny_run} --split test --report {path}" in page.text
     assert f"{tiny_run}: fingerprint sha256 " in page.text
     assert f"{tiny_run}: vocabulary words" in page.text

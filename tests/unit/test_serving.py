@@ -161,7 +161,7 @@ def test_pictures_that_cannot_be_read_are_named_beside_the_others(client: httpx.
         "caption": "",
         "log_prob": None,
         "confidence": None,
-        "error": "not a picture in a format that Pillow reads",
+        "error": "not a picture in a format that can be read",
         "words": [],
         "attention": None,
         "alternatives": [],
@@ -247,6 +247,12 @@ def test_the_model_is_what_inspect_shows(client: httpx.Client, tiny_run: Path) -
     shown, expected = client.get("/v1/model").json(), describe(tiny_run)
     serving = shown.pop("serving")
     assert serving["attention"] is True
+    said = serving["confidence"]
+    assert [name for name, of in said.items() if of["probability"]] == ["greedy", "beam", "diverse_beam"]
+    assert said["beam"]["means"].startswith("Confidence is the probability that a caption is right. Right means close")
+    assert said["sample"]["means"] == (
+        "Confidence was calibrated for method beam: random captions are right more often than it says."
+    )
     assert (serving["most pictures"], serving["most bytes"], serving["most pixels"]) == (3, 200_000, 10_000)
     del expected["checkpoint"]["directory"]
     assert shown["encoder"] == expected["encoder"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,8 @@ from faulty_server import (
 )
 
 from captioner.data.download import transfer
-from captioner.data.download.transfer import ATTEMPTS, fetch
+from captioner.data.download.perseverance import ATTEMPTS
+from captioner.data.download.transfer import fetch
 from captioner.errors import DownloadError
 
 CONTENT = random.Random(1).randbytes(5000)
@@ -203,6 +205,55 @@ def test_nobody_there(waits: list[float], tmp_path: Path) -> None:
     with pytest.raises(DownloadError) as error:
         fetch(["http://127.0.0.1:9/file.zip"], tmp_path / "file.zip")
     assert error.value.problem == "http://127.0.0.1:9/file.zip: no connection; tried 6 times"
+
+
+def test_each_wait_is_said_before_it(server: FaultyServer, tmp_path: Path, waits: list[float]) -> None:
+    server.script.extend([status(503), nothing, cut(500)])
+    said: list[tuple[str, int]] = []
+    get(server, tmp_path, say=lambda text: said.append((text, len(waits))))
+    assert said == [
+        ("the server answers 503 Service Unavailable; trying again in 2 s (try 2 of 6)", 0),
+        ("the connection broke; trying again in 4 s (try 3 of 6)", 1),
+        ("the connection broke; trying again in 8 s (try 4 of 6)", 2),
+    ]
+
+
+def unresolved(*_: object, **__: object) -> None:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+def test_without_a_network_nothing_is_waited_for(
+    waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", unresolved)
+    with pytest.raises(DownloadError) as error:
+        fetch(["http://example.org/file.zip"], tmp_path / "new" / "file.zip")
+    assert error.value.problem == "http://example.org/file.zip: the name example.org leads to no server from here"
+    assert error.value.remedy == (
+        "connect to the network (where a proxy leads there, set HTTPS_PROXY), and run the command again"
+    )
+    assert waits == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_proxy_is_waited_for(waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", unresolved)
+    monkeypatch.setenv("http_proxy", "http://proxy.example.org:3128")
+    with pytest.raises(DownloadError, match="the proxy cannot be reached, or refuses; tried 6 times\n"):
+        fetch(["http://example.org/file.zip"], tmp_path / "file.zip")
+    assert len(waits) == ATTEMPTS - 1
+
+
+def test_a_network_that_goes_while_bytes_come_may_return(
+    server: FaultyServer, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookups = iter([socket.getaddrinfo, unresolved])
+    usual = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *asked, **more: next(lookups, usual)(*asked, **more))
+    server.script.append(cut(1000))
+    get(server, tmp_path)
+    assert_whole(tmp_path)
+    assert waits == [2, 4]
 
 
 def test_not_an_address(waits: list[float], tmp_path: Path) -> None:

@@ -128,7 +128,14 @@ class Download:
         found = archive.checksum
         if not path.exists():
             size = archive.size if archive.exact else None
-            found = fetch(self._addresses(archive), path, checksum=found, size=size, tell=tell)
+            found = fetch(
+                self._addresses(archive),
+                path,
+                checksum=found,
+                size=size,
+                tell=tell,
+                say=lambda text: listener(Note(f"{archive.name}: {text}")),
+            )
         elif archive.checksum:
             _verify(path, archive, step.given)
         try:

@@ -3,33 +3,21 @@
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import requests
-import urllib3
 
+from captioner.data.download.perseverance import Interruption, persevere, reason, seconds
 from captioner.errors import DownloadError
 from captioner.files import storage_error, write_text
 
 CHUNK: Final = 1 << 20
 TIMEOUT: Final = (10.0, 60.0)
 """Seconds to wait for a connection, and for the next byte."""
-ATTEMPTS: Final = 6
-"""In a row that bring less than ``CHUNK`` bytes each, before a server is given up."""
 _TEMPORARY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ANEW: Final = "run the same command again: it begins this file anew (or name another server by --mirror)"
-_AGAIN: Final = "run the same command again: it goes on where this one stopped"
-
-
-class _Interruption(Exception):
-    """An attempt ended early; another may get further."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait = wait
 
 
 def fetch(
@@ -39,19 +27,20 @@ def fetch(
     checksum: str = "",
     size: int | None = None,
     tell: Callable[[int, int | None], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> str:
     """Download ``target`` from the first of ``urls`` that has it; returns its checksum.
 
     ``checksum`` is ``sha256:...``, ``md5:...`` or empty, ``size`` its exact bytes if known; ``tell`` is given the bytes
-    that are here and the total if known. What has arrived waits in ``target`` + ``.part`` for the next attempt, or the
-    next call. Raises ``DownloadError`` when no server has it, when one cannot resume or changed the file meanwhile,
-    and when it is not the file expected; ``StorageError`` when it cannot be written.
+    that are here and the total if known, ``say`` why it is tried again, and when. What has arrived waits in ``target``
+    + ``.part`` for the next attempt, or the next call. Raises ``DownloadError`` when no server has it, when one cannot
+    resume or changed the file meanwhile, and when it is not the file expected; ``StorageError`` when it cannot be
+    written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     error = DownloadError(f"{target.name} has no address", "give one by --mirror")
     for url in urls:
         try:
-            return _Fetch(url, target, checksum, size, tell).run()
+            return _Fetch(url, target, checksum, size, tell).run(say)
         except DownloadError as failed:
             error = failed
     raise error
@@ -104,24 +93,14 @@ class _Fetch:
         except (OSError, ValueError, KeyError, TypeError):
             return 0
 
-    def run(self) -> str:
-        fruitless = 0
-        while self.total is None or self.have < self.total or not self.part.exists():
-            before = self.have
-            try:
-                self._attempt()
-                break
-            except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as broken:
-                interruption = _Interruption(_reason(broken))
-            except _Interruption as caught:
-                interruption = caught
-            fruitless = 0 if self.have - before >= CHUNK else fruitless + 1
-            if fruitless >= ATTEMPTS:
-                raise DownloadError(f"{self.url}: {interruption}; tried {ATTEMPTS} times", _AGAIN)
-            time.sleep(max(interruption.wait, float(2**fruitless)))
+    def run(self, say: Callable[[str], None]) -> str:
+        persevere(self._attempt, self.url, lambda: self.have, say)
         return self._finish()
 
     def _attempt(self) -> None:
+        """Fetch what is not here yet."""
+        if self.total is not None and self.have >= self.total and self.part.exists():
+            return
         headers = {"Accept-Encoding": "identity"}
         if self.have:
             headers["Range"] = f"bytes={self.have}-"
@@ -130,18 +109,18 @@ class _Fetch:
         try:
             response = requests.get(self.url, headers=headers, stream=True, timeout=TIMEOUT)
         except (requests.TooManyRedirects, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise DownloadError(f"{self.url}: {_reason(error)}", "name another server by --mirror") from None
+            raise DownloadError(f"{self.url}: {reason(error)}", "name another server by --mirror") from None
         with response:
             self._check(response)
             self._receive(response)
         if self.total is not None and self.have < self.total:
-            raise _Interruption(f"the connection ended after {self.have:,} of {self.total:,} bytes")
+            raise Interruption(f"the connection ended after {self.have:,} of {self.total:,} bytes")
 
     def _check(self, response: requests.Response) -> None:
         """Raise unless the answer is the file, or the rest of the file that was begun."""
         status, headers = response.status_code, response.headers
         if status in _TEMPORARY:
-            raise _Interruption(f"the server answers {status} {response.reason}", _seconds(headers.get("Retry-After")))
+            raise Interruption(f"the server answers {status} {response.reason}", seconds(headers.get("Retry-After")))
         if status not in (200, 206, 416):
             raise DownloadError(
                 f"{self.url}: the server answers {status} {response.reason}",
@@ -227,25 +206,3 @@ def _content_range(value: str) -> tuple[int | None, int | None]:
     span, _, total = value.removeprefix("bytes ").partition("/")
     start = span.partition("-")[0]
     return (int(start) if start.isdecimal() else None, int(total) if total.isdecimal() else None)
-
-
-def _seconds(retry_after: str | None) -> float:
-    """At most two minutes, whatever a server asks; its other form, a date, is not worth the code."""
-    return min(120.0, float(retry_after)) if retry_after and retry_after.isdecimal() else 0.0
-
-
-def _reason(error: BaseException) -> str:
-    """A short cause; the libraries' own texts nest several objects."""
-    if isinstance(error, requests.Timeout | TimeoutError | urllib3.exceptions.TimeoutError):
-        return "the server does not answer in time"
-    if isinstance(error, requests.TooManyRedirects):
-        return "the server redirects without end"
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
-        return "not an address that can be fetched"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not valid"
-    if isinstance(error, requests.ConnectionError) and "NameResolution" in repr(error):
-        return "its host is not known here; is there a network?"
-    if isinstance(error, requests.ConnectionError) and "NewConnection" in repr(error):
-        return "no connection"
-    return "the connection broke"

@@ -10,9 +10,15 @@ from captioner.evaluation.metrics.cider import CiderScorer, Key, name_some
 from captioner.evaluation.metrics.ngrams import count_ngrams
 from captioner.evaluation.metrics.rouge import rouge_l
 
-__all__ = ["METRICS", "CiderScorer", "Scores", "score"]
+__all__ = ["METRICS", "CiderScorer", "Scores", "score", "written"]
 
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr")
+"""As coco-caption and JSON have them."""
+
+
+def written(name: str) -> str:
+    """A metric's name as people write it: ``BLEU-4``, ``ROUGE-L``; the others' are the same."""
+    return name.replace("Bleu_", "BLEU-").replace("ROUGE_L", "ROUGE-L")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-// What the page's parts share: elements, the line that says what happens, and copying.
+// What the page's parts share: elements, the lines that say what happens, and copying.
 
 export function element(name, properties = {}, ...children) {
   const made = document.createElement(name);
@@ -12,6 +12,11 @@ export function element(name, properties = {}, ...children) {
 
 export function say(text) {
   document.getElementById("status").textContent = text;
+}
+
+// For those who do not see the cards.
+export function speak(text) {
+  document.getElementById("spoken").textContent = text;
 }
 
 async function copy(text, button) {

@@ -1,6 +1,6 @@
 // The page at work: takes pictures, asks for captions, and shows them.
 
-import { copyButton, element, say } from "./elements.js";
+import { copyButton, element, say, speak } from "./elements.js";
 import { forget, remember, showEarlier } from "./history.js";
 import { clearLook, drawLook, placeOf } from "./look.js";
 
@@ -9,6 +9,8 @@ const TRIES = 20;
 
 const byId = (id) => document.getElementById(id);
 const queue = [];
+const count = { asked: 0, done: 0, failed: 0 };
+const meant = new Set();
 let running = 0;
 let model = null;
 let token = sessionStorage.getItem("captioner-token") ?? "";
@@ -38,12 +40,15 @@ async function meet() {
   }
 }
 
-function question() {
+function chosen() {
+  const own = model.sampling.method;
+  return byId("method").value || (own === "greedy" && byId("number").value > 1 ? "beam" : own);
+}
+
+function question(method) {
   const query = new URLSearchParams({ captions: byId("number").value });
-  let method = byId("method").value;
-  if (!method && model.sampling.method === "greedy" && byId("number").value > 1) method = "beam";
-  if (method) query.set("method", method);
-  if (method === "sample") {
+  if (method !== model.sampling.method) query.set("method", method);
+  if (byId("method").value === "sample") {
     query.set("top_p", "0.9");
     query.set("seed", String(Math.floor(Math.random() * 2 ** 31)));
   }
@@ -52,22 +57,23 @@ function question() {
 }
 
 async function caption(file) {
+  const method = chosen();
   for (let tried = 1; ; tried += 1) {
     const body = new FormData();
     body.append("picture", file, file.name);
     let answer;
     try {
-      answer = await ask(question(), { method: "POST", body });
+      answer = await ask(question(method), { method: "POST", body });
     } catch {
-      return { error: "the server does not answer" };
+      return { error: "the server does not answer", again: true };
     }
     if ([429, 503].includes(answer.status) && tried < TRIES) {
       await pause(Number(answer.headers.get("Retry-After") ?? 1));
       continue;
     }
     const found = await answer.json().catch(() => ({ detail: `the server answers ${answer.status}` }));
-    if (answer.ok) return found.results[0];
-    return { error: found.results?.[0].error || found.detail };
+    if (answer.ok) return { ...found.results[0], sure: model.serving.confidence[method] };
+    return { error: found.results?.[0].error || found.detail, again: answer.status !== 422 };
   }
 }
 
@@ -106,10 +112,16 @@ function words(caption, card) {
   return sentence;
 }
 
-function measure(caption) {
-  const percent = `${Math.round(100 * caption.confidence)} %`;
-  const meter = element("meter", { min: 0, max: 1, value: caption.confidence, ariaLabel: `Confidence ${percent}` });
-  return element("div", { className: "measure" }, meter, element("span", { textContent: `${percent} confident` }), copyButton(caption.caption));
+function measure(caption, sure) {
+  const figure = sure.probability ? `${Math.round(100 * caption.confidence)} %` : caption.confidence.toFixed(2);
+  const meter = element("meter", { min: 0, max: 1, value: caption.confidence, ariaLabel: `Confidence ${figure}` });
+  return element("div", { className: "measure" }, meter, element("span", { textContent: `confidence ${figure}` }), copyButton(caption.caption));
+}
+
+function explain(sure) {
+  meant.add(sure.means);
+  byId("sure").textContent = [...meant].join(" ");
+  byId("sure").hidden = false;
 }
 
 class Card {
@@ -122,7 +134,10 @@ class Card {
     this.article.querySelector("figcaption").textContent = file.name;
     this.article.setAttribute("aria-label", file.name);
     this.image.alt = `The picture ${file.name}`;
-    this.image.addEventListener("error", () => this.image.removeAttribute("src"));
+    this.image.addEventListener("error", () => {
+      this.image.hidden = true;
+      this.article.querySelector(".blank").hidden = false;
+    });
     this.image.src = URL.createObjectURL(file);
     this.said.append(element("p", { className: "hint", textContent: "Waiting …" }));
   }
@@ -130,16 +145,19 @@ class Card {
   show(result) {
     this.busy.remove();
     if (result.error) {
+      this.said.replaceChildren(element("p", { className: "error", textContent: `No caption: ${result.error}.` }));
+      if (!result.again) return;
       const again = element("button", { type: "button", className: "quiet", textContent: "Try again" });
-      again.addEventListener("click", () => { this.said.replaceChildren(); add(this); });
-      this.said.replaceChildren(element("p", { className: "error", textContent: `No caption: ${result.error}.` }), element("p", {}, again));
+      again.addEventListener("click", () => { this.said.replaceChildren(); add([this]); });
+      this.said.append(element("p", {}, again));
       return;
     }
-    this.said.replaceChildren(words(result, this), measure(result));
+    explain(result.sure);
+    this.said.replaceChildren(words(result, this), measure(result, result.sure));
     if (result.attention) this.said.append(this.where);
     this.rest();
     if (result.alternatives.length) {
-      const items = result.alternatives.map((one) => element("li", { className: "alternative" }, words(one, this), measure(one)));
+      const items = result.alternatives.map((one) => element("li", { className: "alternative" }, words(one, this), measure(one, result.sure)));
       this.said.append(element("ul", { className: "alternatives", ariaLabel: "Alternatives" }, ...items));
     }
   }
@@ -170,9 +188,20 @@ class Card {
 
 // From pictures to cards
 
-function add(card) {
-  queue.push(card);
-  work();
+function add(cards) {
+  if (count.done === count.asked) Object.assign(count, { asked: 0, done: 0, failed: 0 });
+  count.asked += cards.length;
+  tell();
+  for (const card of cards) {
+    queue.push(card);
+    work();
+  }
+}
+
+function tell() {
+  const { asked, done, failed } = count;
+  const told = [`Captioned ${done - failed} of ${asked}`, ...(failed ? [`${failed} failed`] : [])].join("; ");
+  say(done < asked ? `${told} …` : `${told}.`);
 }
 
 function take(files) {
@@ -183,8 +212,7 @@ function take(files) {
   }
   const cards = pictures.map((file) => new Card(file));
   byId("results").prepend(...cards.map((card) => card.article));
-  say(pictures.length > 1 ? `Captioning ${pictures.length} pictures …` : `Captioning ${pictures[0].name} …`);
-  cards.forEach(add);
+  add(cards);
 }
 
 async function work() {
@@ -194,7 +222,10 @@ async function work() {
   const result = await caption(card.file);
   running -= 1;
   card.show(result);
-  say(result.error ? `${card.file.name}: no caption, ${result.error}` : `${card.file.name}: ${result.caption}`);
+  count.done += 1;
+  count.failed += Boolean(result.error);
+  tell();
+  speak(`${card.file.name}: ${result.error ? `no caption, ${result.error}` : result.caption}`);
   if (!result.error) remember(card.file.name, result, card.image);
   work();
 }
