@@ -1,5 +1,6 @@
 """``captioner quickstart``: the whole path, one command after the other, on built-in pictures or on one's own."""
 
+import os
 import shlex
 import sys
 import time
@@ -29,6 +30,8 @@ def quickstart(
     """
     from captioner.quickstart import steps
 
+    # The model is so small that threads wait for each other longer than they work. Read when torch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     start, console = time.monotonic(), Console()
     for step in steps(folder, data):
         console.command(["captioner", *step.words], step.purpose)

@@ -19,6 +19,7 @@ from captioner.config import Config
 from captioner.data.shapes.dataset import generate_shapes
 from captioner.evaluation import twins
 from captioner.evaluation.diversity import others
+from captioner.evaluation.metrics import written
 from captioner.evaluation.references import References
 from captioner.predictor import Caption, Captioner
 from captioner.text import tokenize
@@ -283,7 +284,7 @@ def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path)
         ["beam_size", "search_seconds", *NAMES, *SETTINGS, *DIVERSITY],
     ] * 3
     assert [entry["beam_size"] for entry in entries] == [1, 3, 2]
-    assert finished.rows[0] == ["beam", *NAMES, "search", "pictures/s"]
+    assert finished.rows[0] == ["beam", *map(written, NAMES), "search", "pictures/s"]
     for entry, row in zip(entries, finished.rows[1:], strict=False):
         seconds = entry["search_seconds"]
         scores = [f"{entry[name]:.4f}" for name in NAMES]

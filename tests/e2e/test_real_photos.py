@@ -69,8 +69,8 @@ def test_the_whole_path(cli: Callable[..., Any], config: Path, real_data: Path, 
     inspect = cli("inspect", run, "--json")
     assert inspect.status == 0
     said = json.loads(inspect.out)
-    assert said["encoder"]["features"] == "49 positions of 1280"
-    assert said["training"]["data"].endswith("(train 200, val 40)")
+    assert said["encoder"]["features"] == {"positions": 49, "size": 1280}
+    assert said["training"]["pictures"] == {"train": 200, "val": 40}
 
 
 def test_the_encoder_sees_what_it_should(real_data: Path) -> None:
