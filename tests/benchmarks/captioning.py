@@ -1,12 +1,13 @@
-"""Captioning against the encoder alone, in one run. ``python tests/benchmarks/captioning.py RUN [1000]``.
+"""Captioning against the encoder alone, in one run. ``python tests/benchmarks/captioning.py RUN [1000] [3]``.
 
-RUN is a trained run over MobileNetV2; a random decoder would not end its captions as a trained one does.
+RUN is a trained run over MobileNetV2; a random decoder would not end its captions as a trained one does. The second
+number is the beam, 1 for greedy decoding.
 """
 
 import sys
 from pathlib import Path
 
-from machine import Alone, pictures, seconds
+from machine import Alone, pictures, sampling, seconds
 
 from captioner.checkpoint.reading import load_checkpoint
 from captioner.events import ignore
@@ -17,12 +18,13 @@ from captioner.predictor import Captioner
 
 
 def main() -> None:
-    """Print three rounds of both rates and their ratio, beam 3."""
+    """Print three rounds of both rates and their ratio."""
     run, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     files, kind = pictures(count)
-    captioner = load_captioner([run], ["sampling.method=beam", "sampling.beam_size=3"])
+    beam = int(sys.argv[3]) if len(sys.argv) > 3 else 3
+    captioner = load_captioner([run], sampling(beam))
     alone = Alone(load_checkpoint(run).model.encoder, files, captioner.compute)
-    print(f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam 3, {captioner.compute.precision}")
+    print(f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam {beam}, {captioner.compute.precision}")
     caption(captioner, files[:128])
     for _ in range(3):
         before = alone.rates()

@@ -41,6 +41,11 @@ def pictures(count: int) -> tuple[list[Path], str]:
     return sorted(root.rglob("*.png"))[:count], "generated shapes; set CAPTIONER_REAL_DATA for photographs"
 
 
+def sampling(beam: int) -> list[str]:
+    """Settings of a beam search; of greedy decoding for a beam of one."""
+    return ["sampling.method=beam", f"sampling.beam_size={beam}"] if beam > 1 else ["sampling.method=greedy"]
+
+
 def mobilenet() -> Encoder:
     """MobileNetV2, with the real weights where they are at hand: its rate does not depend on them."""
     real = os.environ.get("CAPTIONER_REAL_DATA")

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from machine import Alone, pictures
+from machine import Alone, pictures, sampling
 
 from captioner.checkpoint.reading import load_checkpoint
 from captioner.loading import load_captioner
@@ -26,16 +26,15 @@ def main() -> None:
     """Print three rounds: one client, 32 clients, and the encoder alone before and after."""
     run, seconds = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
     beam = int(sys.argv[3]) if len(sys.argv) > 3 else 3
-    sampling = ["sampling.method=beam", f"sampling.beam_size={beam}"] if beam > 1 else ["sampling.method=greedy"]
     files, kind = pictures(512)
     bodies = [file.read_bytes() for file in files]
-    captioner = load_captioner([run], sampling)
+    captioner = load_captioner([run], sampling(beam))
     alone = Alone(load_checkpoint(run).model.encoder, files, captioner.compute)
     print(
         f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam {beam}, {captioner.compute.precision}", flush=True
     )
     command = [sys.executable, "-m", "captioner", "serve", "--model", str(run), "--port", "0"]
-    for value in sampling:
+    for value in sampling(beam):
         command += ["--set", value]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
