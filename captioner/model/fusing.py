@@ -68,10 +68,8 @@ def _activated(images: Tensor, one: nn.Conv2d, activation: nn.Module) -> Tensor:
 def _has_post_ops(dtype: torch.dtype) -> bool:
     """Whether this torch and this processor do it: the operator is torch.compile's, and not documented."""
     images, activation = torch.ones(1, 1, 2, 2, dtype=dtype), nn.ReLU()
-    # On no device, weights are not drawn at random, which would change all that is drawn after them.
-    one = nn.Conv2d(1, 1, 1, dtype=dtype, device="meta").to_empty(device="cpu")
-    for parameter in one.parameters():
-        nn.init.ones_(parameter)
+    with torch.random.fork_rng(devices=[]):  # What is drawn at random after it stays what it is.
+        one = nn.Conv2d(1, 1, 1, dtype=dtype)
     try:
         return torch.equal(_activated(images, one, activation), activation(one(images)))
     except (AttributeError, RuntimeError, TypeError):
