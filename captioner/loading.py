@@ -1,175 +1,50 @@
-"""A checkpoint's path -> the objects that commands work with; `--set` replaces what it was trained with."""
+"""A checkpoint's path -> a captioner; ``--set`` replaces what it was trained with."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from captioner.checkpoint.index import find_checkpoint
-from captioner.checkpoint.reading import load_checkpoint, load_checkpoints
+from captioner.checkpoint.reading import load_checkpoints
 from captioner.compute import Compute
 from captioner.config import Config
 from captioner.configfile import dump_config, parse_config
-from captioner.data.formats.reading import split_named
-from captioner.data.pictures import SeveralPictures
-from captioner.errors import DatasetError, UsageError
-from captioner.evaluation.contest import Contest
-from captioner.evaluation.evaluator import Evaluation
-from captioner.evaluation.references import References
-from captioner.evaluation.report import Origin
-from captioner.events import Listener
-from captioner.experiment import Experiment
+from captioner.errors import UsageError
 from captioner.model.ensemble import together
 from captioner.predictor import Captioner
-from captioner.training.log import read_log
 
-_CAPTIONING = ("sampling", "training.device", "training.precision")
+CAPTIONING = ("sampling", "training.device", "training.precision")
 """Sections and keys that captioning reads of a config; all else is in the model."""
-_SCORING = (*_CAPTIONING, "dataset", "features")
-_SWAPS = 200
-"""Pictures of which to try whether another one in their place changes the caption."""
+SCORING = (*CAPTIONING, "dataset", "features")
 
 
-def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Captioner:
+def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = (), read: Sequence[str] = CAPTIONING) -> Captioner:
     """A model ready to caption, with other sampling or another precision where ``overrides`` say so.
 
-    Of several models, which caption together, the first one's settings count.
+    Of several models, which caption together, the first one's settings count. Raises as ``replaced`` does.
     """
-    return _captioner(paths, overrides, _CAPTIONING)
-
-
-def _captioner(paths: Sequence[Path], overrides: Sequence[str], read: Sequence[str]) -> Captioner:
     checkpoints = load_checkpoints(paths)
-    config = _replace(checkpoints[0].config, paths[0], overrides, read)
+    config = replaced(checkpoints[0].config, paths[0], overrides, read)
     compute = Compute.choose(config.training.device, config.training.precision)
     model = together([checkpoint.model for checkpoint in checkpoints])
     return Captioner(model, checkpoints[0].vocabulary, config.sampling, compute, checkpoints[0].calibration)
 
 
-def evaluate_model(
-    paths: Sequence[Path], split: str, overrides: Sequence[str], listener: Listener, allow_training_split: bool = False
-) -> Evaluation:
-    """Score a model on a split of its data set, or of another one that ``overrides`` name.
+def replaced(config: Config, path: Path, overrides: Sequence[str], read: Sequence[str]) -> Config:
+    """The config of the model at ``path`` with ``overrides``.
 
-    Of several models, which caption together, the first one's settings count; each reads its own features. Raises
-    ``UsageError`` for the training split unless that is allowed.
+    Raises ``UsageError`` for keys that are not ``read``: a model that is trained cannot be given others.
     """
-    return evaluate_beams(paths, split, overrides, listener, (), allow_training_split)[0]
-
-
-def evaluate_beams(
-    paths: Sequence[Path],
-    split: str,
-    overrides: Sequence[str],
-    listener: Listener,
-    beam_sizes: Sequence[int],
-    allow_training_split: bool = False,
-) -> list[Evaluation]:
-    """As ``evaluate_model``, for each of ``beam_sizes``, of which 1 means greedy; without any, as the model samples."""
-    if not allow_training_split:
-        _refuse_training_split(split, "choose --split val or test, or add --allow-training-split")
-    checkpoints = load_checkpoints(paths)
-    experiments = []
-    for path, checkpoint in zip(paths, checkpoints, strict=True):
-        experiment = Experiment(_replace(checkpoint.config, path, overrides, _SCORING), listener)
-        experiment.encoder = checkpoint.model.encoder
-        experiments.append(experiment)
-    first = experiments[0]
-    validation = first.validation(split)
-    if len(paths) > 1:
-        validation.pictures = _read_together(paths, experiments, split)
-    # Of other pictures than those the model was trained on, what is called "train" tells nothing about copying.
-    if checkpoints[0].provenance.get("dataset", {}).get("pictures") == first.dataset.sizes():
-        known = first.training_captions.values()
-        validation.training_captions = {tuple(words) for several in known for words in several}
-        validation.near_twins = first.near_twins(validation.records)
-    validation.calibration, validation.swaps = checkpoints[0].calibration, _SWAPS
-    sampling = first.config.sampling
-    samplings = [
-        sampling.model_copy(update={"method": "greedy" if size == 1 else "beam", "beam_size": size})
-        for size in beam_sizes
-    ] or [sampling]
-    model = together([checkpoint.model for checkpoint in checkpoints])
-    return validation.evaluate_samplings(model, checkpoints[0].vocabulary, samplings, first.compute, listener)
-
-
-def origin_of(paths: Sequence[Path], overrides: Sequence[str], title: str, command: str) -> Origin:
-    """What a report says of models, if any, beside their scores; the log is that of the first one's run."""
-    if not paths:
-        return Origin(title, command)
-    run = find_checkpoint(paths[0]).parent
-    return Origin(title, command, _captioner(paths, overrides, _SCORING), paths, read_log(run))
-
-
-def compare_models(
-    paths: tuple[Path, Path], split: str, overrides: Sequence[str], seed: int, listener: Listener
-) -> Contest:
-    """Let two models caption a split of the first one's data set, each with its own sampling.
-
-    Raises ``DatasetError`` when the second one's split has other pictures or captions.
-    """
-    _refuse_training_split(split, "choose --split val or test")
-    checkpoints = [load_checkpoint(path) for path in paths]
-    configs = [_replace(each.config, path, overrides, _SCORING) for each, path in zip(checkpoints, paths, strict=True)]
-    _check_same_data([Experiment(config, listener) for config in configs], paths, split)
-    sides = []
-    for checkpoint, config in zip(checkpoints, configs, strict=True):
-        experiment = Experiment(config.model_copy(update={"dataset": configs[0].dataset}), listener)
-        experiment.encoder = checkpoint.model.encoder
-        validation = experiment.validation(split)
-        sampling = config.sampling
-        model, vocabulary = checkpoint.model, checkpoint.vocabulary
-        sides.append(validation.evaluate(model, vocabulary, sampling, experiment.compute, listener))
-    files = {record.image_id: record.file for record in validation.records}
-    names = (str(paths[0]), str(paths[1]))
-    return Contest.hold(names, (sides[0], sides[1]), validation.references, files, seed)
-
-
-def _refuse_training_split(split: str, remedy: str) -> None:
-    if split_named(split) == "train":
-        raise UsageError("models are trained on that split: scores on it say nothing of other pictures", remedy)
-
-
-def _check_same_data(experiments: Sequence[Experiment], paths: Sequence[Path], split: str) -> None:
-    first, second = experiments
-    if first.config.dataset == second.config.dataset:
-        return
-    known = [
-        References("", {record.image_id: record.captions for record in experiment.dataset.split(split)})
-        for experiment in experiments
-    ]
-    if known[0].sha256 != known[1].sha256:
-        raise DatasetError(
-            f"{paths[0]} and {paths[1]} belong to different data sets: {first.dataset.name} and "
-            f"{second.dataset.name} have other pictures or captions in the split '{split}'",
-            "let both caption the same pictures, and compare the files: captioner compare A.json B.json --references F",
-        )
-
-
-def _read_together(paths: Sequence[Path], experiments: Sequence[Experiment], split: str) -> SeveralPictures:
-    several = [experiment.pictures(split) for experiment in experiments]
-    known = [[record.image_id for record in records] for records, _ in several]
-    for path, images in zip(paths, known, strict=True):
-        if images != known[0]:
-            raise UsageError(
-                f"{paths[0]} and {path} were trained on different data sets: '{split}' has other pictures",
-                "name models of the same data set, or one for all by --set dataset.root=... and dataset.format=...",
-            )
-    return SeveralPictures([pictures for _, pictures in several])
-
-
-def _replace(config: Config, path: Path, overrides: Sequence[str], read: Sequence[str]) -> Config:
-    """Raises ``UsageError`` for keys that are not ``read``: a model that is trained cannot be given others."""
     if not overrides:
         return config
-    replaced = parse_config(dump_config(config), f"the config in {path}", overrides)
+    result = parse_config(dump_config(config), f"the config in {path}", overrides)
     idle = [each for each in overrides if not _names(read, each)]
     if idle:
         known = ", ".join(name if "." in name else f"{name}.*" for name in read)
-        place = "evaluate and compare" if all(_names(_SCORING, each) for each in idle) else "train"
+        place = "evaluate and compare" if all(_names(SCORING, each) for each in idle) else "train"
         raise UsageError(
             f"no effect here: {', '.join(f'--set {each}' for each in idle)}",
             f"a trained model takes {known}; the rest is for captioner {place}",
         )
-    return replaced
+    return result
 
 
 def _names(keys: Sequence[str], override: str) -> bool:

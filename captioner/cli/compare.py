@@ -41,7 +41,7 @@ def compare(
 
     with Console(quiet) as console:
         if references is None:
-            from captioner.loading import compare_models
+            from captioner.scoring import compare_models
 
             contest = compare_models((a, b), split, overrides, seed, console.listen)
         else:

@@ -51,8 +51,8 @@ def evaluate(
         from captioner.evaluation.files import evaluate_files
         from captioner.evaluation.official import score_officially
         from captioner.evaluation.report import write_report
-        from captioner.loading import evaluate_beams, origin_of
         from captioner.pages.html import check_pages
+        from captioner.scoring import evaluate_beams, origin_of
 
         if report is not None:
             check_pages("--report")

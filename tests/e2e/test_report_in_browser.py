@@ -9,7 +9,7 @@ import pytest
 
 from captioner.evaluation.report import write_report
 from captioner.events import ignore
-from captioner.loading import evaluate_model, origin_of
+from captioner.scoring import evaluate_model, origin_of
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -15,7 +15,7 @@ LAYERS = {
     | {"files", "events", "memory", "compute", "parallel", "processes", "registry"},
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "constraints", "predictor", "preprocess", "rows", "folder", "training", "evaluation", "pages"}
-    | {"experiment", "loading", "export", "doctor", "quickstart"},
+    | {"experiment", "loading", "scoring", "export", "doctor", "quickstart"},
     3: {"serving"},
     4: {"cli", "__main__"},
 }

@@ -21,7 +21,7 @@ from captioner.evaluation.evaluator import Evaluation, Validation
 from captioner.evaluation.metrics import METRICS, Scores
 from captioner.events import EpochDone, Event, Note, Progress, Warned, ignore
 from captioner.experiment import Experiment
-from captioner.loading import evaluate_model
+from captioner.scoring import evaluate_model
 from captioner.text import tokenize
 from captioner.training.average import WeightAverage
 from captioner.training.optimisation import build_optimizer
