@@ -1,7 +1,7 @@
 """YAML file and ``--set`` overrides -> ``Config``: strict, with every mistake reported at once and by its line."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,8 @@ class _Source:
         name, where = ".".join(path), self.where(path)
         if detail["type"] == "extra_forbidden":
             known = sorted(_model_at(path[:-1]).model_fields)
-            return f"{where}: unknown key '{name}'{nearest(path[-1], known) or ' (known: ' + ', '.join(known) + ')'}"
+            hint = nearest(path[-1], known + _in_sections(name))
+            return f"{where}: unknown key '{name}'{hint or ' (known: ' + ', '.join(known) + ')'}"
         if detail["type"] == "missing":
             return f"{where}: '{name}' is missing"
         if detail["type"] == "value_error" and isinstance(detail["input"], dict):
@@ -151,6 +152,16 @@ class _Source:
             elif detail["type"] == "literal_error":
                 hint = nearest(given, re.findall(r"'([^']+)'", message))
         return f"{where}: {name}: {message}, found {given!r}{hint}"
+
+
+def _in_sections(key: str) -> list[str]:
+    """The whole names of the keys that are called so in a section."""
+    return [f"{section}.{key}" for section in Config.model_fields if key in _keys_of(section)]
+
+
+def _keys_of(section: str) -> Iterable[str]:
+    annotation = Config.model_fields[section].annotation
+    return annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, BaseModel) else ()
 
 
 def _model_at(path: _Path) -> type[BaseModel]:

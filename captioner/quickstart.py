@@ -53,15 +53,27 @@ def steps(folder: Path, data: Path | None) -> Iterator[Step]:
 
 
 def _write_config(file: Path, data: Path | None, shapes: Path) -> Config:
+    if data and not data.is_dir():
+        raise UsageError(f"{data} is no folder", "name the folder of your pictures: --data FOLDER")
     form, root = ("folder", data) if data else ("shapes", shapes)
     source = f"  format: {form}\n  root: {json.dumps(str(root), ensure_ascii=False)}\n"
     text = CONFIG.read_text(encoding="utf-8").replace(_SHAPES, source)
-    if file.exists() and file.read_text(encoding="utf-8") != text:
-        raise UsageError(
-            f"{file.parent} holds a quickstart of other data or settings", "choose another --folder, or delete that one"
-        )
+    config = parse_config(text, str(file))
+    if file.exists():
+        begun = parse_config(file.read_text(encoding="utf-8"), str(file))
+        if _resolved(begun) != _resolved(config):
+            raise UsageError(
+                f"{file.parent} holds a quickstart of other data or settings",
+                "choose another --folder, or delete that one",
+            )
+        return begun  # Which may name the same folder otherwise.
     write_text(file, text)
-    return parse_config(text, str(file))
+    return config
+
+
+def _resolved(config: Config) -> Config:
+    root = str(Path(config.dataset.root).resolve())
+    return config.model_copy(update={"dataset": config.dataset.model_copy(update={"root": root})})
 
 
 def _unseen(config: Config) -> list[str]:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from captioner.events import Progress as Moved
 from captioner.files import readable_size
@@ -25,6 +26,8 @@ _COLUMNS: Final = {
 _ALL_EPOCHS: Final = "training"
 _OTHER_LINES: Final = 8
 """Of the terminal's height, for bars, header and prompt."""
+_WIDE: Final = 120
+"""Columns that a bar needs with all its details."""
 _MEMORY: Final = 3600.0
 """Seconds over which speeds are measured: validation falls between the batches, and counts."""
 
@@ -33,14 +36,16 @@ class Display:
     """Stays on the terminal until ``stop``; of it only the table of epochs then remains."""
 
     def __init__(self, console: RichConsole) -> None:
+        # Where a line has no room for them, the details stand below the bars.
+        beside = [TextColumn("{task.fields[detail]}")] if console.width >= _WIDE else []
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if beside else 12),
             TextColumn("{task.fields[amount]}"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}"),
+            *beside,
         )
-        self._console = console
+        self._console, self._beside = console, bool(beside)
         self.bars = Progress(*columns, console=console, speed_estimate_period=_MEMORY)
         self._tasks: dict[str, TaskID] = {}
         self._rows: list[dict[str, Any]] = []
@@ -85,6 +90,8 @@ class Display:
             yield epoch_table(self._rows, room)
         if not self.bars.disable:
             yield self.bars
+            if not self._beside:
+                yield from (Text(detail) for task in self.bars.tasks if (detail := task.fields["detail"]))
 
 
 def epoch_table(rows: list[dict[str, Any]], room: int) -> Table:

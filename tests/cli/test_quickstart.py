@@ -58,11 +58,12 @@ def test_the_whole_path_on_one_s_own_pictures(cli: Any, pictures: Path) -> None:
     alone = cli(*commands[-1], "--quiet")
     assert alone.rows == finished.rows[-3:]
 
-    again = cli("quickstart", "--data", pictures, "--folder", "first")
+    again = cli("quickstart", "--data", pictures.resolve(), "--folder", "first")  # The same, written otherwise.
     assert again.status == 0
     assert shown(again.err)[2] == ["train", "--config", "first/config.yaml", "--run", "first/run", "--resume"]
     assert again.rows[-3:] == finished.rows[-3:]
 
+    Path("elsewhere").mkdir()
     other = cli("quickstart", "--data", "elsewhere", "--folder", "first")
     assert (other.status, other.err.splitlines()) == (
         2,
@@ -71,6 +72,15 @@ def test_the_whole_path_on_one_s_own_pictures(cli: Any, pictures: Path) -> None:
             "       choose another --folder, or delete that one",
         ],
     )
+
+
+def test_a_folder_of_pictures_that_is_not_there(cli: Any) -> None:
+    finished = cli("quickstart", "--data", "pitcures", "--folder", "first")
+    assert (finished.status, finished.err.splitlines()) == (
+        2,
+        ["error: pitcures is no folder", "       name the folder of your pictures: --data FOLDER"],
+    )
+    assert not Path("first").exists()
 
 
 def test_ctrl_c_says_how_to_go_on(cli: Any, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

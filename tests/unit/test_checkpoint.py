@@ -130,7 +130,7 @@ def test_no_checkpoint(tmp_path: Path) -> None:
     assert refusal(lambda: load_checkpoint(tmp_path)) == (f"{tmp_path} holds no checkpoint", remedy)
     assert refusal(lambda: load_checkpoint(tmp_path / "x")) == (f"{tmp_path}/x is not there", remedy)
     (tmp_path / "file").touch()
-    assert refusal(lambda: load_checkpoint(tmp_path / "file"))[1] == remedy
+    assert refusal(lambda: load_checkpoint(tmp_path / "file")) == (f"{tmp_path}/file is a file", remedy)
 
 
 def test_missing_vocabulary(copy: Path) -> None:

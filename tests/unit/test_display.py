@@ -14,8 +14,8 @@ ROWS = [
 ]
 
 
-def terminal(height: int = 25) -> Console:
-    return Console(file=io.StringIO(), force_terminal=True, width=100, height=height, color_system=None)
+def terminal(height: int = 25, width: int = 120) -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None)
 
 
 def shown(console: Console) -> list[list[str]]:
@@ -52,6 +52,19 @@ def test_a_training_has_a_bar_of_its_own_and_one_of_the_epoch() -> None:
     assert [*epoch[:2], *epoch[3:7]] == ["epoch", "2/4", "5", "of", "10", "batches"]
     assert epoch[-2:] == ["loss", "2.500"]
     assert [task.percentage for task in display.bars.tasks] == [37.5, 50.0]
+
+
+def test_on_a_narrow_terminal_the_details_stand_below() -> None:
+    console = terminal(width=80)
+    display = Display(console)
+    values = {"epoch": 2, "epochs": 40, "step": 15, "loss": 2.5}
+    detail = "loss 2.500, 1234 captions/s, 12345 tokens/s, waiting 0.3%"
+    display.progress(Progress("epoch 2/40", 1005, 1184, "batches", detail, values))
+    console.print(display.drawn())
+    training, epoch, below = shown(console)
+    assert [training[0], *training[2:6]] == ["training", "epoch", "2", "of", "40"]
+    assert [*epoch[:2], *epoch[3:]] == ["epoch", "2/40", "1,005", "of", "1,184", "batches", "-:--:--"]
+    assert " ".join(below) == detail
 
 
 def test_the_whole_table_stays_and_nothing_else() -> None:
