@@ -49,7 +49,12 @@ def parse_config(text: str, name: str, overrides: Sequence[str] = ()) -> Config:
     except ValidationError as error:
         source.mistakes += [source.explain(detail) for detail in error.errors()]
     if source.mistakes:
-        raise ConfigError("\n".join(dict.fromkeys(source.mistakes)), f"mend {name} or the --set values, and try again")
+        mistakes = dict.fromkeys(source.mistakes)
+        in_file = any(not mistake.startswith("--set ") for mistake in mistakes)
+        remedy = (
+            f"mend {name} or the --set values, and try again" if in_file else "mend the --set values, and try again"
+        )
+        raise ConfigError("\n".join(mistakes), remedy)
     return config
 
 

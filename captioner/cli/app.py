@@ -77,7 +77,10 @@ for _command in (
 ):
     _text, _examples = split_docstring(_command)
     name_values(_command)
-    app.command(cls=Command, help=_text, epilog=epilog(_examples))(_interruptible(_command))
+    _paragraphs = "\n\n".join(
+        " ".join(each.split()) for each in _text.split("\n\n")
+    )  # Terminals break lines themselves.
+    app.command(cls=Command, help=_paragraphs, epilog=epilog(_examples))(_interruptible(_command))
 
 
 def _show_version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ from captioner.errors import UsageError
 
 def compare(
     a: Annotated[Path, typer.Argument(help="A run's directory, a checkpoint's, or a COCO results file.")],
-    b: Annotated[Path, typer.Argument(help="Another of the same kind.")],
+    b: Annotated[Path, typer.Argument(help="The other one, of the same kind as A.")],
     split: Annotated[
         str, typer.Option(metavar="NAME", help="Split of A's data set that two models caption: val or test.")
     ] = "val",

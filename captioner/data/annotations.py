@@ -147,7 +147,7 @@ def _without_captions(reading: Reading) -> Iterator[Problem]:
     if without:
         error = DatasetError(
             f"{reading.source}: {counted(len(without), 'picture')} without captions: {named(without)}",
-            "write captions for them, or remove them from the data set",
+            "write captions for them, in a folder as a .txt beside each, or remove them",
         )
         yield Problem("pictures-without-captions", error, without)
 

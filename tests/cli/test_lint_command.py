@@ -63,7 +63,7 @@ def test_damage_is_shown_worst_first(cli: Any, config: Path, folder: Path) -> No
             "error",
             "pictures-without-captions",
             f"{folder}: 1 picture without captions: train/1.png",
-            "write captions for them, or remove them from the data set",
+            "write captions for them, in a folder as a .txt beside each, or remove them",
         ],
         [
             "warning",

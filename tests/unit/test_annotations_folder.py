@@ -41,7 +41,7 @@ def test_a_picture_without_captions(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": "x", "b.txt": "\n"} | pictures("a.jpg", "b.jpg", "c.jpg"))
     assert refusal(tmp_path, "folder") == (
         "ROOT: 2 pictures without captions: b.jpg, c.jpg",
-        "write captions for them, or remove them from the data set",
+        "write captions for them, in a folder as a .txt beside each, or remove them",
     )
 
 

@@ -70,7 +70,7 @@ class TestCoco:
         write(tmp_path, {"captions.json": {**content, "annotations": content["annotations"][:1]}})
         assert refusal(tmp_path, "coco") == (
             "ROOT/captions.json: 1 picture without captions: b",
-            "write captions for them, or remove them from the data set",
+            "write captions for them, in a folder as a .txt beside each, or remove them",
         )
 
     @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ class TestKarpathy:
             (
                 {"sentences": []},
                 "1 picture without captions: val2014/a.jpg",
-                "write captions for them, or remove them from the data set",
+                "write captions for them, in a folder as a .txt beside each, or remove them",
             ),
         ],
     )

@@ -69,7 +69,7 @@ class TestJsonl:
         write(tmp_path, {"captions.jsonl": '{"image": "a", "caption": []}\n'})
         assert refusal(tmp_path, "jsonl") == (
             "ROOT/captions.jsonl: 1 picture without captions: a",
-            "write captions for them, or remove them from the data set",
+            "write captions for them, in a folder as a .txt beside each, or remove them",
         )
 
     def test_a_caption_or_a_list_of_them(self, tmp_path: Path) -> None:

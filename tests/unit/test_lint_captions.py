@@ -33,7 +33,7 @@ def test_pictures_without_captions(data: Data) -> None:
     assert found(data, []) == (
         "pictures-without-captions", "error", 1,
         f"{data.root}/captions.jsonl: 1 picture without captions: new.jpg",
-        "write captions for them, or remove them from the data set",
+        "write captions for them, in a folder as a .txt beside each, or remove them",
     )  # fmt: skip
 
 
