@@ -52,14 +52,16 @@ class Position:
             self.best, self.best_perplexity, self.best_epoch = cider, perplexity, self.epoch
         return better
 
-    def doubt(self, steps: int) -> str | None:
-        """What to say of a training that has come to nothing in so many steps."""
+    def doubt(self, steps: int, *, seeing: bool) -> str | None:
+        """What to say of a training that has come to nothing; ``seeing``: its encoder has learned, before or now."""
         if self.best >= _LEARNED:
             return None
-        return (
-            f"the model has hardly learned: validation CIDEr {self.best:.3f} after {steps:,} steps; "
+        remedy = (
             "train on more pictures, or for more epochs"
+            if seeing
+            else "with encoder.weights: none the encoder must learn too: add encoder.fine_tune: true"
         )
+        return f"the model has hardly learned: validation CIDEr {self.best:.3f} after {steps:,} steps; {remedy}"
 
     def begin_epoch(self) -> None:
         """Sums start anew."""

@@ -98,7 +98,8 @@ class Trainer:
                     self._train_epoch()
                     self._finish_epoch()
                 self._saving.wait()
-            if doubt := position.doubt(self.optimisation.steps):
+            seeing = self.config.encoder.weights != "none" or self.config.encoder.fine_tune is not False
+            if doubt := position.doubt(self.optimisation.steps, seeing=seeing):
                 self.listener(Warned(doubt))
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):

@@ -418,11 +418,15 @@ def test_while_cider_says_nothing_perplexity_decides() -> None:
 
 
 def test_a_training_that_has_come_to_nothing_is_doubted() -> None:
-    assert Position(best=0.0123).doubt(1200) == (
+    assert Position(best=0.0123).doubt(1200, seeing=True) == (
         "the model has hardly learned: validation CIDEr 0.012 after 1,200 steps; "
         "train on more pictures, or for more epochs"
     )
-    assert Position(best=0.3).doubt(10) is None
+    assert Position(best=0.0123).doubt(1200, seeing=False) == (
+        "the model has hardly learned: validation CIDEr 0.012 after 1,200 steps; "
+        "with encoder.weights: none the encoder must learn too: add encoder.fine_tune: true"
+    )
+    assert Position(best=0.3).doubt(10, seeing=True) is None
 
 
 def test_warm_up_is_a_tenth_of_all_steps_at_most(tiny_file: Path, tmp_path: Path) -> None:
