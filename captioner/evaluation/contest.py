@@ -62,7 +62,8 @@ class Contest:
             for letter, side in zip("AB", self.sides, strict=True)
             if side.diversity and side.diversity.collapse
         ]
-        return ([few] if count < FEW_IMAGES else []) + collapses
+        same = ["A and B say the same of every image"] if self.sides[0].captions == self.sides[1].captions else []
+        return same + ([few] if count < FEW_IMAGES else []) + collapses
 
     def pairs(self) -> list[ImagePair]:
         """Every image, those with the greatest difference in CIDEr first; equal ones in the order of A."""

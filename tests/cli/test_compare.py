@@ -110,6 +110,7 @@ def test_for_programs_and_with_another_seed(cli: Any, files: tuple[Path, Path, P
 def test_the_same_predictions_are_all_ties(cli: Any, files: tuple[Path, Path, Path]) -> None:
     a, _, references = files
     finished = cli("compare", a, a, "--references", references)
+    assert "warning: A and B say the same of every image" in finished.err.splitlines()
     for row in finished.rows[1:7]:
         assert row[1] == row[2]
         assert row[3:] == ["+0.0000", "+0.0000 to +0.0000", "no difference can be seen"]
