@@ -22,6 +22,7 @@ T = TypeVar("T")
 _REMEDY = (
     "the same command goes on where it stopped (train: with --resume); torchrun --max-restarts N does so by itself"
 )
+_threads_of_torch = False  # Whether there are any that talk to other processes.
 _store: Any = None  # The job's notice board, which outlives any of its processes; None outside of ``joined``.
 
 
@@ -61,7 +62,7 @@ def joined() -> Iterator[None]:
 
     All must enter and leave. Raises ``JobError`` when another one has died, and ``UsageError`` for too few GPUs.
     """
-    global _store
+    global _store, _threads_of_torch
     if started() == 1:
         yield
         return
@@ -80,6 +81,7 @@ def joined() -> Iterator[None]:
         torch.cuda.set_device(_number("LOCAL_RANK", 0))
     with _ended_by_torchrun():
         try:
+            _threads_of_torch = True
             store, _, _ = next(rendezvous("env://"))
             # What processes that have died wrote there may still be there: where to reach them, for one.
             _store = distributed.PrefixStore(f"start {restarts()}", store)  # type: ignore[attr-defined]
@@ -182,6 +184,23 @@ def only_first_prints() -> Iterator[None]:
             stack.enter_context(redirect_stderr(nowhere))
         yield
         sys.stdout.flush()
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Within, one of several processes that exits is gone at once.
+
+    What Python does at its end may meet threads of torch's that still talk to the others, and abort.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if not _threads_of_torch:
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            if not stream.closed:
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else 0)
 
 
 def tells_error() -> bool:

@@ -107,6 +107,11 @@ def main() -> None:
     words = [word for word in words if word != "--debug"]
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
+    with processes.ending_at_once():
+        _run(words, debug)
+
+
+def _run(words: list[str], debug: bool) -> None:
     try:
         with processes.only_first_prints():
             app(words, prog_name=app.info.name)
