@@ -22,6 +22,7 @@ from captioner.data.batches import Batches
 from captioner.data.features import FeatureStore, Picture
 from captioner.data.formats.reading import counted, named
 from captioner.data.pictures import PictureFiles, Pictures, StoredPictures
+from captioner.data.shapes.dataset import CAPTIONS_FILE
 from captioner.data.word_vectors import load_word_vectors
 from captioner.errors import DatasetError, UsageError
 from captioner.evaluation.evaluator import Validation
@@ -54,8 +55,11 @@ class Experiment:
     @cached_property
     def dataset(self) -> Dataset:
         """Raises ``DatasetError`` unless every caption has its picture, or missing ones are allowed."""
+        settings = self.config.dataset
+        if settings.format == "shapes" and not (self.root / CAPTIONS_FILE).exists():
+            self.listener(Note(f"the shapes are not in {self.root}: drawing {settings.size:,} pictures there"))
         with processes.first_before_others():  # It may be generated.
-            dataset = load_dataset(self.config.dataset)
+            dataset = load_dataset(settings)
         for note in dataset.notes():
             self.listener(Warned(note))
         return dataset

@@ -200,7 +200,7 @@ def ending_at_once() -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             if not stream.closed:
                 stream.flush()
-        os._exit(end.code if isinstance(end.code, int) else 0)
+        os._exit(end.code if isinstance(end.code, int) else bool(end.code))
 
 
 def tells_error() -> bool:

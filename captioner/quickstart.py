@@ -13,6 +13,7 @@ from captioner.files import write_text
 
 CONFIG: Final = Path(__file__).with_name("quickstart.yaml")
 _SHAPES: Final = "  format: shapes\n  root: data/shapes\n"
+_OWN: Final = "# Your pictures, and a small model that learns from nothing, encoder included.\n"
 _UNSEEN: Final = 10
 """Pictures that are captioned at the end."""
 
@@ -58,6 +59,8 @@ def _write_config(file: Path, data: Path | None, shapes: Path) -> Config:
     form, root = ("folder", data) if data else ("shapes", shapes)
     source = f"  format: {form}\n  root: {json.dumps(str(root), ensure_ascii=False)}\n"
     text = CONFIG.read_text(encoding="utf-8").replace(_SHAPES, source)
+    if data:
+        text = _OWN + text[text.index("version:") :]
     config = parse_config(text, str(file))
     if file.exists():
         begun = parse_config(file.read_text(encoding="utf-8"), str(file))

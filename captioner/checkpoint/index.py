@@ -22,7 +22,8 @@ def find_checkpoint(path: Path) -> Path:
     for folder in (path, path / "best"):
         if (folder / INDEX).is_file():
             return folder
-    what = "holds no checkpoint" if path.is_dir() else "is a file" if path.exists() else "is not there"
+    what = "is an exported model" if (path / "model.json").is_file() else "holds no checkpoint"
+    what = what if path.is_dir() else "is a file" if path.exists() else "is not there"
     raise CheckpointError(
         f"{path} {what}", "give a run's directory (captioner train --run DIR) or a checkpoint's, such as DIR/best"
     )

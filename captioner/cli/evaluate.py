@@ -41,8 +41,11 @@ def evaluate(
     if bool(model) == bool(predictions) or bool(predictions) != bool(references):
         raise UsageError("--predictions and --references go together, without --model", "score a model, or a file")
     sizes = whole_numbers("--beam-sizes", beam_sizes)
-    if sizes and (not model or per_image is not None or report is not None):
-        raise UsageError("--beam-sizes needs --model, and has no --per-image or --report", "leave out one of them")
+    if sizes and not model:
+        raise UsageError("files of captions have no beam for --beam-sizes", "leave it out, or score a model")
+    for option, given in (("--per-image", per_image), ("--report", report)):
+        if sizes and given is not None:
+            raise UsageError(f"{option} shows one way of sampling, and --beam-sizes several", f"leave out {option}")
     if per_image is not None:
         form_of(per_image)
     title = f"{' + '.join(map(str, model))}, {split}" if model else f"{predictions}, {references}"

@@ -6,7 +6,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from captioner.data.cloud import is_cloud, read_cloud
 from captioner.data.colour import to_srgb
 from captioner.data.heic import prepare_heic
-from captioner.errors import ImageError
+from captioner.errors import ImageError, nearest
 
 MAX_PIXELS = 100_000_000
 """A picture with more is refused before it is decoded."""
@@ -51,11 +51,21 @@ def read_picture(path: Path | str) -> bytes:
             return file.read(MAX_BYTES)
     except FileNotFoundError:
         link = os.path.islink(path)  # noqa: PTH114
-        raise ImageError("is a link to a file that is not there" if link else "no such file") from None
+        raise ImageError("is a link to a file that is not there" if link else _no_such_file(str(path))) from None
     except PermissionError:
         raise ImageError("no permission to read it") from None
     except (OSError, ValueError) as error:  # A ValueError is a name that no file can have.
         raise ImageError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _no_such_file(path: str) -> str:
+    """With the nearest name beside it where a folder may be meant; folders of a million pictures are not searched."""
+    folder, name = os.path.split(path)
+    if not name or os.path.splitext(name)[1]:  # noqa: PTH122
+        return "no such file"
+    with suppress(OSError), os.scandir(folder or os.curdir) as entries:
+        return "no such file or folder" + nearest(name, [entry.name for entry in entries if entry.is_dir()])
+    return "no such file or folder"
 
 
 @contextmanager

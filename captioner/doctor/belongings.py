@@ -29,6 +29,15 @@ def find_belongings(folder: Path) -> Iterator[Finding]:
     """What lies in ``folder`` and up to three folders below it."""
     if not folder.is_dir():
         yield Finding("data", "error", f"{folder} is no folder", "give one that holds data sets, or none")
+        return
+    found = list(_search(folder))
+    yield from found
+    remedy = "captioner caption FOLDER --model RUN needs none; to train, captions must be beside: docs/data-formats.md"
+    if not found and folder != Path():  # Where nobody has sent us, nothing need be.
+        yield Finding("data", "note", f"{folder} holds neither captions nor features nor a model", remedy)
+
+
+def _search(folder: Path) -> Iterator[Finding]:
     for seen, (place, folders, files) in enumerate(os.walk(folder), start=1):
         here, depth = Path(place), len(Path(place).relative_to(folder).parts)
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if depth < _DEPTH else []

@@ -109,7 +109,7 @@ def main() -> None:
     torch.manual_seed(1)
     plain, ours = PlainTraining(), captioners(compute)
     few, many = [plain_batch(rng) for _ in range(2)], [packed_batch(rng) for _ in range(2)]
-    rates = " and ".join(f"{matrix_rate(dtype) / 1e9:.0f} {dtype}" for dtype in (torch.float32, torch.bfloat16))
+    rates = " and ".join(f"{matrix_rate(dtype) / 1e9:.0f} {dtype}" for dtype in {torch.float32, compute.dtype})
     print(f"{torch.get_num_threads()} threads, matrix rates in GFLOP/s: {rates}; captioner in {compute.precision}")
     plain.step(few[0])
     ours.step(many[0])

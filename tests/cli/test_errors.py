@@ -330,13 +330,18 @@ def test_beam_sizes_that_are_none(cli: Any, tiny_run: Path, sizes: str) -> None:
 
 
 def test_beam_sizes_with_what_they_do_not_go_with(cli: Any, tiny_run: Path) -> None:
-    for arguments in (["--model", tiny_run, "--per-image", "x.jsonl"], ["--predictions", "p", "--references", "r"]):
-        assert_refused(
-            cli("evaluate", *arguments, "--beam-sizes", "1,3"),
-            2,
-            "--beam-sizes needs --model, and has no --per-image or --report",
-            "leave out one of them",
-        )
+    assert_refused(
+        cli("evaluate", "--model", tiny_run, "--per-image", "x.jsonl", "--beam-sizes", "1,3"),
+        2,
+        "--per-image shows one way of sampling, and --beam-sizes several",
+        "leave out --per-image",
+    )
+    assert_refused(
+        cli("evaluate", "--predictions", "p", "--references", "r", "--beam-sizes", "1,3"),
+        2,
+        "files of captions have no beam for --beam-sizes",
+        "leave it out, or score a model",
+    )
 
 
 def test_nothing_to_score(cli: Any, tmp_path: Path) -> None:

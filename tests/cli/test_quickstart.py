@@ -48,6 +48,7 @@ def test_the_whole_path_on_one_s_own_pictures(cli: Any, pictures: Path) -> None:
     commands = shown(finished.err)
     assert [words[0] for words in commands] == ["lint", "vocab", "train", "evaluate", "caption"]
     config = load_config(Path("first/config.yaml"))
+    assert Path("first/config.yaml").read_text().startswith("# Your pictures, and a small model")
     assert (config.dataset.format, config.dataset.root) == ("folder", "my pictures")
     captioned = [row[0] for row in finished.rows[-3:]]
     assert captioned == [word for word in commands[-1] if word.endswith(".png")]

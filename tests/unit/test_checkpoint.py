@@ -128,6 +128,8 @@ def test_a_checkpoint_without_training_state_cannot_be_resumed(tmp_path: Path) -
 def test_no_checkpoint(tmp_path: Path) -> None:
     remedy = "give a run's directory (captioner train --run DIR) or a checkpoint's, such as DIR/best"
     assert refusal(lambda: load_checkpoint(tmp_path)) == (f"{tmp_path} holds no checkpoint", remedy)
+    (tmp_path / "model.json").write_text("{}")
+    assert refusal(lambda: load_checkpoint(tmp_path)) == (f"{tmp_path} is an exported model", remedy)
     assert refusal(lambda: load_checkpoint(tmp_path / "x")) == (f"{tmp_path}/x is not there", remedy)
     (tmp_path / "file").touch()
     assert refusal(lambda: load_checkpoint(tmp_path / "file")) == (f"{tmp_path}/file is a file", remedy)

@@ -209,6 +209,12 @@ def test_what_lies_in_a_folder(tiny_file: Path, tiny_run: Path, shapes: Path, tm
     ]
     assert {one.text for one in find_belongings(tiny_run)} == {str(tiny_run / "best"), str(tiny_run / "last")}
     assert [one.text for one in find_belongings(tmp_path / "none")] == [f"{tmp_path}/none is no folder"]
+    (tmp_path / "photos").mkdir()
+    (nothing,) = find_belongings(tmp_path / "photos")
+    assert (nothing.state, nothing.text) == (
+        "note",
+        f"{tmp_path}/photos holds neither captions nor features nor a model",
+    )
 
 
 def test_models(tiny_run: Path, tmp_path: Path) -> None:

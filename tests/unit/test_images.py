@@ -205,6 +205,9 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     assert reason(b"no picture") == "not a picture in a format that can be read"
     assert reason(empty) == "the file is empty"
     assert reason(tmp_path / "none.jpg") == "no such file"
+    assert reason(tmp_path / "none") == "no such file or folder"
+    (tmp_path / "holiday").mkdir()
+    assert reason(tmp_path / "holidays") == "no such file or folder, did you mean 'holiday'?"
     assert reason(tmp_path) == "is a folder"
 
 

@@ -168,7 +168,7 @@ def test_what_does_not_go_with_a_report(
     finished = cli("evaluate", "--model", tiny_run, "--beam-sizes", "1,2", "--report", tmp_path / "r.html")
     assert (finished.status, finished.err) == (
         2,
-        "error: --beam-sizes needs --model, and has no --per-image or --report\n       leave out one of them\n",
+        "error: --report shows one way of sampling, and --beam-sizes several\n       leave out --report\n",
     )
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(UsageError, match="--report needs Jinja2, which is not installed"):
