@@ -1,6 +1,5 @@
 """``captioner quickstart``: the whole path, one command after the other, on built-in pictures or on one's own."""
 
-import os
 import shlex
 import sys
 import time
@@ -28,10 +27,9 @@ def quickstart(
 
     Examples: captioner quickstart; captioner quickstart --data holiday --folder first-try
     """
-    from captioner.quickstart import steps
+    from captioner.quickstart import choose_threads, steps
 
-    # The model is so small that threads wait for each other longer than they work. Read when torch is imported.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    choose_threads()
     start, console = time.monotonic(), Console()
     for step in steps(folder, data):
         console.command(["captioner", *step.words], step.purpose)
