@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +75,7 @@ def _write_config(file: Path, data: Path | None, shapes: Path) -> Config:
     source = f"  format: {form}\n  root: {json.dumps(str(root), ensure_ascii=False)}\n"
     text = CONFIG.read_text(encoding="utf-8").replace(_SHAPES, source)
     if data:
-        text = _OWN + text[text.index("version:") :]
+        text = _OWN + "".join(dropwhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     config = parse_config(text, str(file))
     if file.exists():
         begun = parse_config(file.read_text(encoding="utf-8"), str(file))

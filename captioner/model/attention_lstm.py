@@ -180,7 +180,7 @@ class _Unroll(torch.autograd.Function):
             torch.bmm(weights.transpose(1, 2), looks),
             of_projections.t() @ states,
             of_words.t() @ torch.cat([step.context for step in steps]),
-            comparison.of_score(),
+            comparison.of_score,
             None,
             None,
             None,
