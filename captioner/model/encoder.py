@@ -26,7 +26,9 @@ from captioner.transform import ImageTransform
 class Encoder(nn.Module):
     """A chain of named stages, of which the first ones are frozen and the rest may be trained.
 
-    Frozen stages stay in evaluation mode (their batch statistics never move) and are run without gradients.
+    Frozen stages stay in evaluation mode and are run without gradients. The statistics of batch norms are learned only
+    where all is, from random weights: a few pictures say less of them than the ImageNet that trained weights come from,
+    and there are none in a state dict whose batch norms are folded into its convolutions, which would be lost.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class Encoder(nn.Module):
         """
         super().__init__()
         model = build_backbone(backbone, image_size)
+        pretrained = weights != "none" if pretrained is None else pretrained
         if hasattr(model, "transform_input"):
-            model.transform_input = weights != "none" if pretrained is None else pretrained  # type: ignore[assignment]
+            model.transform_input = pretrained  # type: ignore[assignment]
         stages = cut_stages(model)
         if last_stage is not None:
             behind = _place(last_stage, list(stages), backbone, "last_stage to") + 1
@@ -64,6 +67,7 @@ class Encoder(nn.Module):
         self.backbone = backbone
         self.transform = transform
         self.grid = grid
+        self._learns_statistics = not pretrained
         self._feature_shape: tuple[int, int] | None = None
         self._trained_from = self._first_trained(fine_tune)
         for index, stage in enumerate(self.stages.values()):
@@ -93,10 +97,14 @@ class Encoder(nn.Module):
         return next(self.stages.parameters()).device
 
     def train(self, mode: bool = True) -> "Encoder":
-        """Training mode for the stages that are trained; the frozen ones stay in evaluation mode."""
+        """Training mode for the stages that are trained, without the batch norms of pretrained ones."""
         self.training = mode
         for index, stage in enumerate(self.stages.values()):
             stage.train(mode and index >= self._trained_from)
+            if not self._learns_statistics:
+                for module in stage.modules():
+                    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                        module.eval()
         return self
 
     def forward(self, images: Tensor) -> Tensor:

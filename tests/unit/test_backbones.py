@@ -350,6 +350,22 @@ class TestFineTuning:
         encoder(pictures(64)).sum().backward()
         assert all(parameter.grad is not None for parameter in encoder.parameters())
 
+    def test_statistics_of_pretrained_weights_stay(self, tmp_path: Path) -> None:
+        """As in detection: those of a few pictures are worse. Gains and biases are trained like all other weights."""
+        file = tmp_path / "weights.pth"
+        torch.save(build_backbone("resnet18").state_dict(), file)
+        encoder = encoder_of(RESNET, str(file), fine_tune="layer4")
+        images, before = pictures(64, 4), {name: tensor.clone() for name, tensor in encoder.named_buffers()}
+        evaluated = encoder(images)
+        torch.testing.assert_close(encoder.train()(images), evaluated)
+        encoder(images).square().sum().backward()
+        assert encoder.stages["layer4"].training
+        for name, buffer in encoder.named_buffers():
+            assert torch.equal(buffer, before[name]), name
+        for name, parameter in encoder.stages["layer4"].named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.any(), name
+
     def test_evaluation_mode_and_back(self) -> None:
         encoder = encoder_of(RESNET, "none", fine_tune="layer4")
         for mode in (True, False, True):
