@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import torch
 
@@ -37,6 +37,9 @@ class Compute:
         Raises ``UsageError`` when a GPU is asked for and there is none.
         """
         keep_freed_memory()
+        for what, given, known in (("device", device, get_args(Device)), ("precision", precision, get_args(Precision))):
+            if given not in known:
+                raise UsageError(f"there is no {what} '{given}'", f"choose one of {', '.join(known)}")
         if device == "cuda" and not torch.cuda.is_available():
             raise UsageError("there is no GPU that torch can use", "set the device to cpu or auto")
         chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")

@@ -41,7 +41,7 @@ class DatasetConfig(Section):
     split_column: str = "split"
     """Column or key of the split's name, where there is one."""
     split_lists: dict[SplitName, str] | None = None
-    """For each split a file that names its pictures, one a line; such lists beat all other splits."""
+    """For each split a file, relative to root, that names its pictures, one a line; these beat all other splits."""
     val_fraction: Fraction = 0.1
     """Share of the pictures drawn for validation where the data set says nothing of splits."""
     test_fraction: Fraction = 0.1

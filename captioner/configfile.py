@@ -139,7 +139,8 @@ class _Source:
         name, where = ".".join(path), self.where(path)
         if detail["type"] == "extra_forbidden":
             known = sorted(_model_at(path[:-1]).model_fields)
-            hint = nearest(path[-1], known + _in_sections(name))
+            elsewhere = _in_sections(path[-1])
+            hint = f", did you mean '{elsewhere[0]}'?" if elsewhere else nearest(path[-1], known)
             return f"{where}: unknown key '{name}'{hint or ' (known: ' + ', '.join(known) + ')'}"
         if detail["type"] == "missing":
             return f"{where}: '{name}' is missing"

@@ -74,5 +74,5 @@ def nearest(name: str, known: "list[str]") -> str:
     import difflib
 
     lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), list(lower), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), list(lower), n=1, cutoff=0.6)
     return f", did you mean '{lower[close[0]]}'?" if close else ""

@@ -1,10 +1,11 @@
 """A config's parts, each made once when it is first asked for: data set, vocabulary, encoder, pictures, model."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from captioner.text import tokenize
 from captioner.training.changes import MAY_BEGIN_OTHERWISE, changed_settings, check_same
 from captioner.training.objectives import CrossEntropy, Objective, SelfCritical
 from captioner.training.trainer import Trainer
-from captioner.vocab import Coverage, Vocabulary
+from captioner.vocab import Coverage, Vocabulary, empty_vocabulary
 
 
 class Experiment:
@@ -97,9 +98,16 @@ class Experiment:
         """The words of the training captions, and of no others; or those of the model that training begins with."""
         if self.beginning is not None:
             return self.beginning.vocabulary
-        captions = (words for several in self.training_captions.values() for words in several)
-        vocabulary = Vocabulary.build(captions, self.config.vocab.min_count)
-        self.listener(Note(f"vocabulary: {len(vocabulary):,} words, built from the training captions"))
+
+        def captions() -> Iterator[list[str]]:
+            return chain.from_iterable(self.training_captions.values())
+
+        vocabulary = Vocabulary.build(captions(), self.config.vocab.min_count)
+        if not vocabulary.counts:
+            raise DatasetError(*empty_vocabulary(self.config.vocab.min_count))
+        unknown = vocabulary.coverage(captions()).unknown_rate
+        words = f"{len(vocabulary):,} words, built from the training captions; {unknown:.1%} of theirs are left out"
+        self.listener(Note(f"vocabulary: {words}"))
         return vocabulary
 
     def coverage(self) -> dict[str, Coverage]:
@@ -170,6 +178,11 @@ class Experiment:
         Raises ``UsageError`` when ``run`` already holds another run, or none to resume.
         """
         last = run / "last"
+        if "val" not in self.dataset.sizes():
+            raise DatasetError(
+                f"{self.dataset.name}: no pictures in the split 'val', by which the best epoch is chosen",
+                "give it some by dataset.split_lists or, where splits are drawn, by dataset.val_fraction",
+            )
         if processes.is_first():
             remove_parts(run)
         if resume := self._is_to_resume(run, resume):

@@ -60,6 +60,9 @@ def storage_error(error: OSError, path: Path) -> StorageError:
             f"no space left on the device while writing {path}",
             "free some space, or choose a folder on another disk, and run the same command again: finished work stays",
         )
+    between = next((parent for parent in path.parents if parent.is_file()), None)
+    if between is not None:
+        return StorageError(f"cannot write {path}: {between} is a file", "name a folder in its place")
     return StorageError(
         f"cannot write {path}: {error.strerror or error}", "check that the folder exists and that you may write to it"
     )

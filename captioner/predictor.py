@@ -78,6 +78,8 @@ class Captioner:
         ``CheckpointError`` when one is not there, incomplete or of another version, and ``UsageError`` when their
         vocabularies differ.
         """
+        if not isinstance(sampling, SamplingConfig | None):
+            raise TypeError("give a SamplingConfig as sampling, such as SamplingConfig(method='beam', beam_size=3)")
         checkpoints = load_checkpoints([Path(each) for each in (path, *others)])
         compute = Compute.choose(device, precision)
         model = together([checkpoint.model for checkpoint in checkpoints])

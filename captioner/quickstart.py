@@ -71,13 +71,17 @@ def steps(folder: Path, data: Path | None) -> Iterator[Step]:
 def _write_config(file: Path, data: Path | None, shapes: Path) -> Config:
     if data and not data.is_dir():
         raise UsageError(f"{data} is no folder", "name the folder of your pictures: --data FOLDER")
+    if data and file.resolve().is_relative_to(data.resolve()):
+        raise UsageError(
+            f"{file.parent} is in {data}, where it would be taken for data", "choose a --folder outside of it"
+        )
     form, root = ("folder", data) if data else ("shapes", shapes)
     source = f"  format: {form}\n  root: {json.dumps(str(root), ensure_ascii=False)}\n"
     text = CONFIG.read_text(encoding="utf-8").replace(_SHAPES, source)
     if data:
         text = _OWN + "".join(dropwhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     config = parse_config(text, str(file))
-    if file.exists():
+    if (file.parent / "run").exists():
         begun = parse_config(file.read_text(encoding="utf-8"), str(file))
         if _resolved(begun) != _resolved(config):
             raise UsageError(

@@ -141,3 +141,9 @@ class Vocabulary:
         if damaged:
             raise CheckpointError("The vocabulary file is damaged: its words do not match its fingerprint.", remedy)
         return vocabulary
+
+
+def empty_vocabulary(min_count: int) -> tuple[str, str]:
+    """What is wrong where no word is kept, and what to do."""
+    problem = f"no word occurs {min_count} times in the training captions, so the vocabulary would be empty"
+    return problem, "lower vocab.min_count: --set vocab.min_count=1"

@@ -5,6 +5,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -124,7 +125,8 @@ def parameters(function: Callable[..., Any]) -> Iterator[tuple[bool, str, str, s
             )  # A table's cells are between such lines.
             written = ", ".join(f"`{option}{suffix}`" for option in options) + (" (repeatable)" if several else "")
             written = f"**{written}**" if required else written
-        default = "" if required or parameter.default in (None, False, "", []) else f"`{parameter.default}`"
+        default = parameter.default.value if isinstance(parameter.default, Enum) else parameter.default
+        default = "" if required or default in (None, False, "", []) else f"`{default}`"
         yield isinstance(info, ArgumentInfo), written, info.help or "", default
 
 

@@ -42,7 +42,9 @@ def caption(
     ] = 0.0,
     attention: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Draw where each word looks: a PNG a photo, and a page of all."),
+        typer.Option(
+            metavar="FOLDER", file_okay=False, help="Draw where each word looks: a PNG a photo, and a page of all."
+        ),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="What does the work: this computer or a Ray cluster.")] = Engine.local,
     overrides: Annotated[list[str], setting("sampling.beam_size=3")] = [],  # noqa: B006 - typer copies it

@@ -21,8 +21,12 @@ def compare(
         Path | None, typer.Option(metavar="FOLDER", help="Folder of the pictures that --references names.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 1,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the comparison as JSON.")] = None,
-    gallery: Annotated[Path | None, typer.Option(help="Write an HTML page of the images that differ most.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", dir_okay=False, help="Write the comparison as JSON.")
+    ] = None,
+    gallery: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write an HTML page of the images that differ most.")
+    ] = None,
     overrides: Annotated[list[str], setting("dataset.root=FOLDER")] = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -20,9 +20,11 @@ def evaluate(
     predictions: Annotated[Path | None, typer.Option(help="Score this COCO results file instead of a model.")] = None,
     references: Annotated[Path | None, typer.Option(help="COCO captions file to score --predictions against.")] = None,
     beam_sizes: Annotated[str, typer.Option(metavar="N,N", help="Table of these beam sizes; 1 is greedy.")] = "",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the scores as JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", dir_okay=False, help="Write the scores as JSON.")
+    ] = None,
     official: Annotated[bool, typer.Option("--official", help="METEOR, SPICE and official tokens, by Java.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write all about it as one HTML page.")] = None,
+    report: Annotated[Path | None, typer.Option(dir_okay=False, help="Write all about it as one HTML page.")] = None,
     per_image: Annotated[Path | None, typer.Option(help="Write each image's scores as JSON lines.")] = None,
     allow_training_split: Annotated[
         bool, typer.Option("--allow-training-split", help="Score even the pictures that the model was trained on.")

@@ -13,7 +13,9 @@ def export(
     directory: Annotated[Path, typer.Argument(help="A run's directory, or a checkpoint's.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write into, if not DIRECTORY/onnx."),
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", file_okay=False, help="Folder to write into, if not DIRECTORY/onnx."
+        ),
     ] = None,
     pictures: Annotated[
         list[str], typer.Option(metavar="PATH", help="Pictures or folders to compare with torch on, if not drawn ones.")

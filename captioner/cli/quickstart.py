@@ -18,7 +18,9 @@ def quickstart(
         Path | None,
         typer.Option(metavar="FOLDER", help="A folder of your pictures, each with a .txt beside it, a caption a line."),
     ] = None,
-    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where all that is made is put.")] = Path("quickstart"),
+    folder: Annotated[
+        Path, typer.Option(metavar="FOLDER", file_okay=False, help="Where all that is made is put.")
+    ] = Path("quickstart"),
 ) -> None:
     """Go the whole way once, offline and without any weights, and show the command for each step.
 
@@ -47,5 +49,6 @@ def quickstart(
     took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     console.done(f"all done in {took}; what was made is in {folder}")
     for page in ("run/curves.html", "report.html", "attention/index.html"):
-        console.done(f"to look at: {folder / page}")
+        # Of a single picture there is no page, only its own picture in that folder.
+        console.done(f"to look at: {folder / page if (folder / page).exists() else (folder / page).parent}")
     console.done(f"try a picture of yours: captioner caption PICTURE.jpg --model {folder / 'run'}")

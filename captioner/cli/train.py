@@ -14,7 +14,10 @@ from captioner.events import Listener, to_all
 def train(
     config: ConfigFile,
     run: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder of the run; by default runs/ and the config's name.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", file_okay=False, help="Folder of the run; by default runs/ and the config's name."
+        ),
     ] = None,
     overrides: Annotated[list[str], setting("training.epochs=5")] = [],  # noqa: B006 - typer copies it
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,

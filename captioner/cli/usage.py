@@ -1,5 +1,6 @@
 """How typer reads and explains the words of a command line, told in our way: errors in two lines, help for people."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,5 +135,7 @@ def _said(refusal: Any) -> str:
     message = refusal.message.removeprefix("Value error, ").partition(", unable to parse")[0].rstrip(".")
     message = message.replace("Input should be", "expected").replace("a valid integer", "a whole number")
     message = message.replace("a valid ", "a ")
+    if other := re.fullmatch("[Dd]ir(?:ectory)? ('.*' is a file)|[Ff]ile ('.*' is a )directory", message):
+        message = other[1] or f"{other[2]}folder"
     found = refusal.__cause__.errors()[0]["input"] if hasattr(refusal.__cause__, "errors") else None
     return message if found is None or repr(found) in message else f"{message}, found {found}"

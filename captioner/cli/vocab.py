@@ -12,7 +12,9 @@ from captioner.cli.options import AsJson, ConfigFile, Quiet, open_experiment, se
 def vocab(
     config: ConfigFile,
     overrides: Annotated[list[str], setting("vocab.min_count=3")] = [],  # noqa: B006 - typer copies it
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write it as JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", dir_okay=False, help="Also write it as JSON.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

@@ -73,9 +73,9 @@ def _listed(reading: Reading, lists: Mapping[str, Path]) -> list[Entry]:
                 raise broken(
                     path, line, f"{name} has no captions in {reading.source}", "delete that line, or add captions"
                 )
-            place = places.setdefault(id(entry), f"{path}:{line}")
-            if place != f"{path}:{line}":
-                raise broken(path, line, f"{name} is listed twice (first at {place})", "delete one of the two lines")
+            if (first := places.get(id(entry))) is not None:
+                raise broken(path, line, f"{name} is listed twice (first at {first})", "delete one of the two lines")
+            places[id(entry)] = f"{path}:{line}"
             entry.split = split
             listed.append(entry)
     if not listed:

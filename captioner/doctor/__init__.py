@@ -22,7 +22,7 @@ def examine(folder: Path | None, model: Path | None) -> Iterator[Finding]:
     yield check_memory()
     yield check_disk(Path())
     yield check_java()
-    for place in dict.fromkeys([Path(), folder or Path()]):
-        yield from find_belongings(place)
+    # What lies in ``folder`` may have been found from here already.
+    yield from dict.fromkeys(found for place in (Path(), folder or Path()) for found in find_belongings(place))
     if model is not None:
         yield from check_model(model)

@@ -168,7 +168,7 @@ class RowsFile:
 
 
 def _known(job: "FolderJob | RayJob") -> str:
-    return f"; {job.known:,} were known" if job.known else ""
+    return f"; {job.known:,} known from before" if job.known else ""
 
 
 def image_id(file: str) -> int | str:

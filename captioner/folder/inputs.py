@@ -38,9 +38,8 @@ def expand_inputs(inputs: Sequence[str], recursive: bool = False) -> list[str]:
         else:
             files.append(str(Path(text)))
     if not files:
-        raise UsageError(
-            f"no pictures in {', '.join(inputs)}", "name files or folders; --recursive also looks into sub-folders"
-        )
+        places = ", ".join("the list on standard input" if text == "-" else text for text in inputs)
+        raise UsageError(f"no pictures in {places}", "name files or folders; --recursive also looks into sub-folders")
     return files + unmatched
 
 

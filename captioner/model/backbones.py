@@ -130,8 +130,7 @@ def file_weights(path: str | Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # Each container format has its own exceptions for "this is not one".
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path} cannot be read as a state dict: {reason}", remedy) from None
+        raise ModelError(f"{path} cannot be read as a state dict ({type(error).__name__})", remedy) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{path} holds something other than a state dict", remedy)
     return state

@@ -50,5 +50,7 @@ class Options(BaseModel):
             reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
             raise Problem(422, reason, "change the query's options") from None
         except UsageError as error:
-            raise Problem(422, error.problem, "ask for fewer captions, or change method or beam_size") from None
+            raise Problem(
+                422, error.problem, "ask for fewer, or change method (such as method=beam) or beam_size"
+            ) from None
         return sampling

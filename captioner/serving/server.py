@@ -1,5 +1,6 @@
 """One process that serves: its socket, its signals, and its end, before which it finishes what it took on."""
 
+import errno
 import logging
 import signal
 import socket
@@ -38,9 +39,12 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
+        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
         raise UsageError(
             f"cannot listen on {host}, port {port}: {(error.strerror or str(error)).partition(' (while')[0]}",
-            "stop what listens there, or choose another --port (0 takes a free one)",
+            "stop what listens there, or choose another --port (0 takes a free one)"
+            if taken
+            else "give as --host an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them",
         ) from None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from captioner import Captioner
 from captioner.data.images import load_image
+from captioner.errors import CaptionerError
 from captioner.pages.overlays import strip
 
 
@@ -22,4 +23,9 @@ def main(model: str, picture: str, output: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except (CaptionerError, OSError) as error:
+        sys.exit(str(error))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from captioner import Captioner
-from captioner.errors import ImageError
+from captioner.errors import CaptionerError, ImageError
 
 
 def main(model: str, folder: str) -> None:
@@ -19,4 +19,9 @@ def main(model: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except (CaptionerError, OSError) as error:
+        sys.exit(str(error))

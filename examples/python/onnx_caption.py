@@ -44,5 +44,8 @@ def caption(folder: Path, file: str) -> str:
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
-    for name in sys.argv[2:]:
-        print(caption(Path(sys.argv[1]), name))
+    try:
+        for name in sys.argv[2:]:
+            print(caption(Path(sys.argv[1]), name))
+    except OSError as error:
+        sys.exit(str(error))

@@ -42,12 +42,12 @@ def test_a_second_run_captions_what_is_new_or_changed(
     command = ["caption", photos, "--model", tiny_run, "--output", output]
     assert last(cli(*command)) == f"captioned 6 of 6 pictures into {output}"
     first = output.read_bytes()
-    assert last(cli(*command)) == f"captioned 0 of 6 pictures into {output}; 6 were known"
+    assert last(cli(*command)) == f"captioned 0 of 6 pictures into {output}; 6 known from before"
     assert output.read_bytes() == first
     shutil.copy(shapes / "images" / "000010.png", photos / "000000a.png")  # New, and moves the others on.
     shutil.copy(shapes / "images" / "000011.png", photos / "000004.png")  # Changed.
     (photos / "000005.png").rename(photos / "another name.png")
-    assert last(cli(*command)) == f"captioned 2 of 7 pictures into {output}; 5 were known"
+    assert last(cli(*command)) == f"captioned 2 of 7 pictures into {output}; 5 known from before"
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     assert [row["file"] for row in rows] == [str(file) for file in sorted(photos.iterdir())]
     assert [row["caption"] for row in rows] == captions(cli, tiny_run, photos)
@@ -73,14 +73,14 @@ def test_another_sampling_or_model_captions_anew_and_another_wording_does_not(
     command = ["caption", photos, "--output", output, "--model"]
     cli(*command, tiny_run)
     worded = cli(*command, tiny_run, "--prefix", "so: ", "--suffix", " (!)", "--full-stop")
-    assert last(worded) == f"captioned 0 of 6 pictures into {output}; 6 were known"
+    assert last(worded) == f"captioned 0 of 6 pictures into {output}; 6 known from before"
     plain = captions(cli, tiny_run, photos)
     with output.open(newline="") as file:
         assert [row["caption"] for row in csv.DictReader(file)] == [f"so: {caption}. (!)" for caption in plain]
     sampled = cli(*command, tiny_run, "--set", "sampling.max_length=3")
     assert last(sampled) == f"captioned 6 of 6 pictures into {output}"
     assert last(cli(*command, other)) == f"captioned 6 of 6 pictures into {output}"
-    assert last(cli(*command, tiny_run)) == f"captioned 0 of 6 pictures into {output}; 6 were known"
+    assert last(cli(*command, tiny_run)) == f"captioned 0 of 6 pictures into {output}; 6 known from before"
 
 
 def test_equal_pictures_are_captioned_once(cli: Any, tiny_run: Path, photos: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_equal_pictures_are_captioned_once(cli: Any, tiny_run: Path, photos: Pat
         shutil.copy(photos / "000003.png", photos / f"copy {number:02d}.png")
     output = tmp_path / "captions.json"
     finished = cli("caption", photos, "--model", tiny_run, "--output", output)
-    assert last(finished) == f"captioned 6 of 36 pictures into {output}; 30 were known"
+    assert last(finished) == f"captioned 6 of 36 pictures into {output}; 30 known from before"
     rows = json.loads(output.read_text())
     assert len({row["caption"] for row in rows if row["file"].endswith(("000003.png", "copy 17.png"))}) == 1
 
@@ -100,7 +100,7 @@ def test_unreadable_pictures_are_tried_again(cli: Any, tiny_run: Path, photos: P
     assert cli(*command).status == 3
     shutil.copy(photos / "000001.png", late)
     finished = cli(*command)
-    assert (finished.status, last(finished)) == (0, f"captioned 1 of 2 pictures into {output}; 1 were known")
+    assert (finished.status, last(finished)) == (0, f"captioned 1 of 2 pictures into {output}; 1 known from before")
 
 
 def test_coco_results(cli: Any, tiny_run: Path, photos: Path, shapes: Path, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_several_captions_are_known_the_next_time(cli: Any, tiny_run: Path, phot
     assert cli(*command, 2).err.splitlines()[-1] == f"captioned 6 of 6 pictures into {output}"
     two = output.read_bytes()
     assert len(two.splitlines()) == 1 + 2 * 6
-    assert cli(*command, 2).err.splitlines()[-1] == f"captioned 0 of 6 pictures into {output}; 6 were known"
+    assert cli(*command, 2).err.splitlines()[-1] == f"captioned 0 of 6 pictures into {output}; 6 known from before"
     assert output.read_bytes() == two
     assert cli(*command, 1).err.splitlines()[-1] == f"captioned 6 of 6 pictures into {output}"
     assert output.read_bytes().splitlines() == [two.splitlines()[0], *two.splitlines()[1::2]]
@@ -237,7 +237,7 @@ def test_models_caption_together(cli: Any, tiny_run: Path, other_run: Path, phot
 
     # A folder's manifest tells the models apart, and the first one from both.
     command = ["caption", *photos, "--output", tmp_path / "3.json", *exact, "--model", tiny_run]
-    known = f"captioned 0 of 6 pictures into {tmp_path}/3.json; 6 were known"
+    known = f"captioned 0 of 6 pictures into {tmp_path}/3.json; 6 known from before"
     assert cli(*command, "--model", other_run).err.splitlines()[-1] == known
     assert cli(*command).err.splitlines()[-1] == f"captioned 6 of 6 pictures into {tmp_path}/3.json"
 

@@ -80,8 +80,9 @@ def test_photos_missing_for_some_captions(cli: Any, config: Path, flickr: Path) 
         "put them there, or go on without them: --set dataset.allow_missing=true",
     )
     allowed = cli(
-        "vocab", "--config", config, "--set", "dataset.allow_missing=true", "--set", "dataset.test_fraction=0"
-    )
+        "vocab", "--config", config, "--set", "dataset.allow_missing=true", "--set", "dataset.test_fraction=0",
+        "--set", "vocab.min_count=1",
+    )  # fmt: skip
     assert allowed.status == 0
     assert "warning: 2 pictures missing on the disk, left out: b.jpg, d.jpg" in allowed.err.splitlines()
 
@@ -95,6 +96,59 @@ def test_a_caption_without_words(cli: Any, config: Path, flickr: Path) -> None:
         "3 training pictures with a caption that has no word: b.jpg, c.jpg, d.jpg",
         "write or delete it: the model would learn to say nothing",
     )
+
+
+@pytest.mark.parametrize("command", ["vocab", "train"])
+def test_no_word_is_frequent_enough(cli: Any, config: Path, command: str) -> None:
+    """Before any features are computed."""
+    assert_refused(
+        cli(command, "--config", config, "--set", "dataset.test_fraction=0", "--set", "vocab.min_count=50"),
+        1,
+        "no word occurs 50 times in the training captions, so the vocabulary would be empty",
+        "lower vocab.min_count: --set vocab.min_count=1",
+    )
+
+
+def test_nothing_to_validate_on(cli: Any, config: Path, flickr: Path) -> None:
+    assert_refused(
+        cli("train", "--config", config, "--set", "dataset.val_fraction=0", "--set", "dataset.test_fraction=0"),
+        1,
+        f"{flickr}/Flickr8k.token.txt: no pictures in the split 'val', by which the best epoch is chosen",
+        "give it some by dataset.split_lists or, where splits are drawn, by dataset.val_fraction",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("evaluate", "--model", "run", "--report", "folder"), "--report: 'folder' is a folder"),
+        (("compare", "a", "b", "--gallery", "folder"), "--gallery: 'folder' is a folder"),
+        (("train", "--config", "c.yaml", "--run", "file"), "--run: 'file' is a file"),
+        (("export", "run", "--output", "file"), "--output: 'file' is a file"),
+        (("caption", "a.jpg", "--model", "run", "--attention", "file"), "--attention: 'file' is a file"),
+        (("quickstart", "--folder", "file"), "--folder: 'file' is a file"),
+    ],
+)
+def test_a_file_where_a_folder_belongs_and_the_other_way(
+    cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], problem: str
+) -> None:
+    """At once, and not after all the work."""
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+    finished = cli(*words)
+    assert (finished.status, finished.err.splitlines()[0]) == (2, f"error: {problem}")
+
+
+def test_a_file_on_the_way(cli: Any, config: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "words.json"
+    finished = cli("vocab", "--config", config, "--set", "vocab.min_count=1", "--output", output)
+    assert finished.status == 1
+    assert finished.err.splitlines()[-2:] == [
+        f"error: cannot write {output}: {tmp_path}/file is a file",
+        "       name a folder in its place",
+    ]
 
 
 def test_an_unknown_backbone(cli: Any, config: Path) -> None:

@@ -85,6 +85,28 @@ def test_a_folder_of_pictures_that_is_not_there(cli: Any) -> None:
     assert not Path("first").exists()
 
 
+def test_a_folder_in_the_data(cli: Any, pictures: Path) -> None:
+    """Its pages' pictures would be taken for data the next time."""
+    finished = cli("quickstart", "--data", pictures, "--folder", pictures / "first")
+    assert (finished.status, finished.err.splitlines()) == (
+        2,
+        [
+            f"error: {pictures}/first is in {pictures}, where it would be taken for data",
+            "       choose a --folder outside of it",
+        ],
+    )
+    assert not (pictures / "first").exists()
+
+
+def test_what_was_not_begun_is_not_in_the_way(cli: Any, pictures: Path) -> None:
+    Path("empty").mkdir()
+    finished = cli("quickstart", "--data", "empty", "--folder", "first")
+    assert finished.status == 1
+    assert "empty holds no pictures" in finished.out
+    (pictures / "000003.png").write_bytes(b"no picture")
+    assert [words[0] for words in shown(cli("quickstart", "--data", pictures, "--folder", "first").err)] == ["lint"]
+
+
 def test_ctrl_c_says_how_to_go_on(cli: Any, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tell = Trainer._tell
 

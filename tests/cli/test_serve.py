@@ -61,6 +61,17 @@ def test_a_port_that_is_taken(cli: Any, tmp_path: Path) -> None:
     )
 
 
+def test_a_host_that_is_elsewhere(cli: Any, tmp_path: Path) -> None:
+    finished = cli("serve", "--model", tmp_path, "--host", "192.0.2.1", "--port", 0)
+    assert (finished.status, finished.err.splitlines()) == (
+        2,
+        [
+            "error: cannot listen on 192.0.2.1, port 0: Cannot assign requested address",
+            "       give as --host an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them",
+        ],
+    )
+
+
 def test_what_serving_needs_is_named(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("captioner.serving")]:
         monkeypatch.delitem(sys.modules, name)

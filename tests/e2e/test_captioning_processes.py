@@ -48,7 +48,7 @@ def test_several_processes_are_as_one(tiny_run: Path, photos: Path, tmp_path: Pa
     ]  # fmt: skip
     assert "warning: 1 of 78 pictures could not be captioned" in finished.stderr
     again = run(1, *arguments, several)
-    assert f"captioned 0 of 78 pictures into {several}; 77 were known" in again.stderr
+    assert f"captioned 0 of 78 pictures into {several}; 77 known from before" in again.stderr
 
 
 def test_what_a_killed_job_has_left_is_known(tiny_run: Path, photos: Path, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_what_a_killed_job_has_left_is_known(tiny_run: Path, photos: Path, tmp_p
     (tmp_path / "captions.jsonl.manifest.1.part").write_bytes(b"half of something")
     finished = run(2, photos, "--model", tiny_run, "--output", output)
     assert finished.returncode == 0, finished.stderr
-    assert f"captioned 0 of 77 pictures into {output}; 77 were known" in finished.stderr
+    assert f"captioned 0 of 77 pictures into {output}; 77 known from before" in finished.stderr
     assert output.read_bytes() == expected
     with Manifest(tmp_path / "captions.jsonl.manifest"):
         assert not (tmp_path / "captions.jsonl.manifest.4").exists()

@@ -38,6 +38,22 @@ def test_a_folder_is_captioned(tiny_run: Path, shapes: Path, tmp_path: Path, cli
     assert lines[3] == ["broken.jpg", "the file is empty"]
 
 
+@pytest.mark.parametrize(
+    ("name", "few", "wrong"),
+    [
+        ("caption_folder.py", ["run"], ["run", "holiday"]),
+        ("attention_picture.py", ["run", "a.jpg"], ["run", "a.jpg", "a.png"]),
+        ("onnx_caption.py", ["run"], ["run", "a.jpg"]),
+    ],
+)
+def test_wrong_words_are_answered(name: str, few: list[str], wrong: list[str]) -> None:
+    """With how it is called, or with what is wrong; no traceback."""
+    assert f"python {name} " in run(name, *few, status=1).stderr
+    said = run(name, *wrong, status=1).stderr
+    assert "Traceback" not in said
+    assert "run" in said.splitlines()[0]
+
+
 @pytest.mark.slow
 def test_a_decoder_of_ones_own(tiny_file: Path, shapes: Path, tmp_path: Path, cli: Any) -> None:
     model = tmp_path / "gru"

@@ -44,6 +44,12 @@ class TestSplitLists:
             "delete that line, or add captions",
         )
 
+    def test_one_list_for_two_splits(self, root: Path) -> None:
+        assert refusal(root, "csv", split_lists={"train": "train.txt", "val": "train.txt"}) == (
+            "ROOT/train.txt:1: b.jpg is listed twice (first at ROOT/train.txt:1)",
+            "delete one of the two lines",
+        )
+
     def test_a_picture_in_two_lists(self, root: Path) -> None:
         write(root, {"val.txt": "a.jpg\n"})
         assert refusal(root, "csv", split_lists={"train": "train.txt", "val": "val.txt"}) == (

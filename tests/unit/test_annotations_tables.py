@@ -18,6 +18,13 @@ class TestCsv:
         assert dataset.sizes() == {"train": 1, "val": 1}
         assert dataset.split("val")[0].captions == ('one, two\nand "three"',)
 
+    @pytest.mark.parametrize("separator", [";", "\t"])
+    def test_what_spreadsheets_write_for_commas(self, tmp_path: Path, separator: str) -> None:
+        text = "image,caption\na.png,one\nb.png,two\n".replace(",", separator)
+        write(tmp_path, {"captions.csv": text + f'c.png{separator}"sand, sea"\n'} | pictures("a.png", "b.png", "c.png"))
+        dataset = load(tmp_path, "csv", val_fraction=0, test_fraction=0)
+        assert [record.captions for record in dataset.split("train")] == [("one",), ("two",), ("sand, sea",)]
+
     def test_a_file_for_each_split(self, tmp_path: Path) -> None:
         files = {"train.csv": "image,caption\na,x\n", "val.csv": "image,caption\nb,y\n"}
         write(tmp_path, files | pictures("a", "b"))
@@ -37,7 +44,7 @@ class TestCsv:
             (
                 "image,caption\na,one\nb,one, two\n",
                 ":3: 3 fields where the header has 2",
-                'put text that contains a comma between quotes ("), and try again',
+                'put text that contains a separator between quotes ("), and try again',
             ),
             ("image,caption\na, \n", ":2: a has an empty caption", "write it or delete it, and try again"),
             (

@@ -277,8 +277,7 @@ def test_what_is_no_state_dict(tmp_path: Path) -> None:
     torch.save({"state_dict": models.resnet18().state_dict(), "epoch": 3}, nested)
     for path in (whole, text):
         problem, remedy = refusal(lambda path=path: encoder_of(RESNET, str(path)))
-        assert problem.startswith(f"{path} cannot be read as a state dict: ")
-        assert "\n" not in problem
+        assert problem == f"{path} cannot be read as a state dict (UnpicklingError)"
         assert remedy == REMEDY
     assert refusal(lambda: encoder_of(RESNET, str(nested))) == (
         f"{nested} holds something other than a state dict",

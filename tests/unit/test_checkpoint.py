@@ -373,8 +373,8 @@ def test_saving_where_one_may_not_write(tmp_path: Path) -> None:
         StorageError,
     )
     assert problem.startswith(f"cannot write {tmp_path}/file/best/decoder-")
-    assert problem.endswith(": Not a directory") or problem.endswith(": File exists")
-    assert remedy == "check that the folder exists and that you may write to it"
+    assert problem.endswith(f": {tmp_path}/file is a file")
+    assert remedy == "name a folder in its place"
 
 
 def test_description_says_what_is_inside(saved: Path, tmp_path: Path) -> None:

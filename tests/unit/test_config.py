@@ -53,6 +53,7 @@ def test_dump_reads_back_as_the_same_config(text: str) -> None:
     [
         ("decoder:\n  hiden_size: 5\n", "my.yaml:5: unknown key 'decoder.hiden_size', did you mean 'hidden_size'?"),
         ("trainning:\n  epochs: 5\n", "my.yaml:4: unknown key 'trainning', did you mean 'training'?"),
+        ("device: cuda\n", "my.yaml:4: unknown key 'device', did you mean 'training.device'?"),
         ("beam_size: 5\n", "my.yaml:4: unknown key 'beam_size', did you mean 'sampling.beam_size'?"),
         ("vocab:\n  q: 5\n", "my.yaml:5: unknown key 'vocab.q' (known: min_count)"),
         (

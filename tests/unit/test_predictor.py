@@ -17,7 +17,7 @@ from captioner import Captioner, predictor
 from captioner.checkpoint.reading import load_checkpoint
 from captioner.compute import Compute
 from captioner.config import DecoderConfig, EncoderConfig, SamplingConfig
-from captioner.errors import ImageError
+from captioner.errors import ImageError, UsageError
 from captioner.model.build import CaptionModel, build_decoder, build_encoder
 from captioner.model.ensemble import together
 from captioner.predictor import Caption
@@ -31,6 +31,25 @@ def captioner(tiny_run: Path) -> Captioner:
 @pytest.fixture(scope="module")
 def files(shapes: Path) -> list[Path]:
     return sorted((shapes / "images").glob("*.png"))[:20]
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ({"device": "gpu"}, "there is no device 'gpu'\nchoose one of auto, cpu, cuda"),
+        ({"precision": "half"}, "there is no precision 'half'\nchoose one of auto, float32, bfloat16"),
+    ],
+)
+def test_what_is_no_device_or_precision(tiny_run: Path, given: Any, refusal: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Captioner.load(tiny_run, **given)
+    assert str(caught.value) == refusal
+
+
+@pytest.mark.parametrize("sampling", ["beam", {"method": "beam"}])
+def test_what_is_no_sampling(tiny_run: Path, sampling: Any) -> None:
+    with pytest.raises(TypeError, match=r"^give a SamplingConfig as sampling"):
+        Captioner.load(tiny_run, sampling=sampling)
 
 
 def test_pictures_of_every_kind(captioner: Captioner, files: list[Path]) -> None:

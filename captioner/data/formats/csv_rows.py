@@ -25,7 +25,9 @@ def read_csv(config: DatasetConfig) -> Reading:
         for line, row in rows:
             if len(row) != len(header):
                 problem = f"{len(row)} fields where the header has {len(header)}"
-                raise broken(source, line, problem, 'put text that contains a comma between quotes ("), and try again')
+                raise broken(
+                    source, line, problem, 'put text that contains a separator between quotes ("), and try again'
+                )
             name, text = row[image].strip(), row[caption].strip()
             if not name:
                 raise broken(source, line, "the picture is empty")
@@ -37,7 +39,9 @@ def read_csv(config: DatasetConfig) -> Reading:
 
 def _rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """The header, and the rows that are not blank, each with the line on which it ends."""
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    text = read_text(path)
+    separator = max(",;\t", key=text.partition("\n")[0].count)  # Spreadsheets of many countries write semicolons.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
 
     def rows() -> Iterator[tuple[int, list[str]]]:
         try:

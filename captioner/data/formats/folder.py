@@ -37,6 +37,10 @@ def read_folder(config: DatasetConfig) -> Reading:
                 reading.entries.append(Entry(label, label, file, captions, split or _split_by_folder(file, top)))
             if pictures:  # A folder of texts alone is not part of the data set: a licence, a list of words.
                 texts_alone += [_below(folder / texts[stem], root) for stem in texts if stem not in pictures]
+    if not reading.entries:
+        raise DatasetError(
+            f"{root} holds no pictures", "name a folder of pictures, each with its captions in a .txt beside"
+        )
     if texts_alone and not config.allow_missing:
         raise DatasetError(
             f"{counted(len(texts_alone), 'text')} in {root} without a picture beside it: {named(texts_alone)}",

@@ -11,7 +11,7 @@ from captioner.data.lint.report import Finding, Severity
 from captioner.data.lint.scripts import UNSPACED, has_mixed_word, is_damaged, scripts
 from captioner.events import Listener, Progress
 from captioner.text import tokenize
-from captioner.vocab import Vocabulary
+from captioner.vocab import Vocabulary, empty_vocabulary
 
 LONG: Final = 50
 """Words above which a caption is hardly one sentence: the longest of Flickr8k has 36."""
@@ -169,8 +169,7 @@ def _shares(facts: CaptionFacts, config: Config) -> Iterable[Finding]:
 def _vocabulary(facts: CaptionFacts, vocabulary: Vocabulary, config: Config) -> Iterable[Finding]:
     least = config.vocab.min_count
     if facts.captions["train"] and not vocabulary.counts:
-        message = f"no word occurs {least} times in the training captions, so the vocabulary would be empty"
-        yield Finding("empty-vocabulary", "error", 1, message, "lower vocab.min_count: --set vocab.min_count=1", ())
+        yield Finding("empty-vocabulary", "error", 1, *empty_vocabulary(least), ())
         return
     rates = unknown_rates(facts, vocabulary)
     high = {split: rate for split, rate in rates.items() if rate > UNKNOWN_SHARE and facts.captions["train"]}
