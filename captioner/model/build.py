@@ -42,6 +42,7 @@ class CaptionModel(nn.Module):
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> "CaptionModel":
         """A copy that is faster and cannot be trained."""
         decoder = copy.deepcopy(self.decoder).to(device, dtype).eval()
+        decoder.prepare()
         return CaptionModel(self.encoder.for_inference(device, dtype), decoder)
 
     def target_log_probs(self, features: Tensor, batch: Batch) -> Tensor:

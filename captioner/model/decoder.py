@@ -73,6 +73,9 @@ class Decoder(nn.Module, ABC):
         """Begin with ``vectors`` (V, E) instead of random ones."""
         self.embedding.weight.copy_(vectors)
 
+    def prepare(self) -> None:
+        """Compute once what only the weights decide, in a copy for inference, whose weights stay as they are."""
+
     @abstractmethod
     def forward(self, features: Tensor, batch: Batch) -> Decoded:
         """Teacher forcing: features (B, P, D) and the batch's captions -> the output layer's inputs."""

@@ -14,11 +14,14 @@ from captioner.model.decoder import Decoder
 from captioner.model.loss import doubly_stochastic_penalty, smoothed_cross_entropy
 
 
+@pytest.mark.parametrize("prepared", [False, True])
 @pytest.mark.parametrize(("kind", "tied", "embedding", "hidden"), CASES)
-def test_stepping_equals_teacher_forcing(kind: str, tied: bool, embedding: int, hidden: int) -> None:
+def test_stepping_equals_teacher_forcing(kind: str, tied: bool, embedding: int, hidden: int, prepared: bool) -> None:
     decoder, batch = build(kind, tied=tied, embedding=embedding, hidden=hidden), batch_of()
     with torch.no_grad():
         forced = decoder.logits(decoder(features(), batch).hidden)
+        if prepared:
+            decoder.prepare()
         steps, rows = batch.steps.tolist(), batch.rows.tolist()
         places = {place: number for number, place in enumerate(zip(rows, steps, strict=True))}
         for row, image in enumerate(batch.image_of.tolist()):
