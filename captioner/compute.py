@@ -34,7 +34,7 @@ class Compute:
     def choose(cls, device: Device = "auto", precision: Precision = "auto") -> "Compute":
         """Take a GPU when there is one, and bfloat16 where it is measurably faster.
 
-        Raises ``UsageError`` when a GPU is asked for and there is none.
+        Raises ``UsageError`` for other names, and when a GPU is asked for and there is none.
         """
         keep_freed_memory()
         for what, given, known in (("device", device, get_args(Device)), ("precision", precision, get_args(Precision))):

@@ -32,8 +32,7 @@ class Step:
 def choose_threads() -> None:
     """One thread where bfloat16 is fast, unless ``OMP_NUM_THREADS`` says how many.
 
-    The model is so small that there, threads wait for each other longer than they work; in float32 two of them are half
-    as fast again as one.
+    The model is so small that there, threads wait for each other longer than they work; in float32 they are faster.
     """
     import torch
 
@@ -81,7 +80,7 @@ def _write_config(file: Path, data: Path | None, shapes: Path) -> Config:
     if data:
         text = _OWN + "".join(dropwhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     config = parse_config(text, str(file))
-    if (file.parent / "run").exists():
+    if file.exists() and (file.parent / "run").exists():
         begun = parse_config(file.read_text(encoding="utf-8"), str(file))
         if _resolved(begun) != _resolved(config):
             raise UsageError(

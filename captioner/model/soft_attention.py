@@ -6,7 +6,7 @@ arXiv 1409.0473, appendix A.1.2; over pictures: K. Xu et al., ICML 2015, arXiv 1
 The comparison tanh(key + query) is (n, P, A) numbers at each step, most of this decoder's cost beside its matrix
 products. So it is formed a few rows at a time, in the cache, and formed again in the backward pass: that is faster
 than fetching it back from memory, and memory does not grow with the length of the captions. It is formed as
-tanh(x) / 2 = sigmoid(2x) - 1/2, since a sigmoid takes a third of a tanh's time on a CPU.
+tanh(x) / 2 = sigmoid(2x) - 1/2, since a sigmoid takes far less time than a tanh on a CPU.
 """
 
 from collections.abc import Iterator

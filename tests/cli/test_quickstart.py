@@ -104,6 +104,8 @@ def test_what_was_not_begun_is_not_in_the_way(cli: Any, pictures: Path) -> None:
     assert finished.status == 1
     assert "empty holds no pictures" in finished.out
     (pictures / "000003.png").write_bytes(b"no picture")
+    Path("first/config.yaml").unlink()
+    Path("first/run").mkdir()
     assert [words[0] for words in shown(cli("quickstart", "--data", pictures, "--folder", "first").err)] == ["lint"]
 
 
