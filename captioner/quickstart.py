@@ -1,14 +1,12 @@
 """The quickstart's steps: the commands that lead from nothing, or from somebody's pictures, to captions."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import dropwhile
 from pathlib import Path
 from typing import Final
 
-from captioner.compute import Compute
 from captioner.config import Config
 from captioner.configfile import parse_config
 from captioner.errors import UsageError
@@ -27,17 +25,6 @@ class Step:
 
     purpose: str
     words: list[str]
-
-
-def choose_threads() -> None:
-    """One thread where bfloat16 is fast, unless ``OMP_NUM_THREADS`` says how many.
-
-    The model is so small that there, threads wait for each other longer than they work; in float32 they are faster.
-    """
-    import torch
-
-    if "OMP_NUM_THREADS" not in os.environ and Compute.choose("cpu").dtype == torch.bfloat16:
-        torch.set_num_threads(1)
 
 
 def steps(folder: Path, data: Path | None) -> Iterator[Step]:

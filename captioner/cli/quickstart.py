@@ -29,9 +29,8 @@ def quickstart(
 
     Examples: captioner quickstart; captioner quickstart --data holiday --folder first-try
     """
-    from captioner.quickstart import choose_threads, steps
+    from captioner.quickstart import steps
 
-    choose_threads()
     start, console = time.monotonic(), Console()
     for step in steps(folder, data):
         console.command(["captioner", *step.words], step.purpose)

@@ -14,6 +14,8 @@ from captioner.errors import DatasetError, ImageError
 from captioner.parallel import in_order
 from captioner.transform import ImageTransform
 
+_KEPT_BYTES = 2**28
+
 
 class Pictures(Protocol):
     """The pictures of a list of files, by their place in it."""
@@ -51,23 +53,30 @@ class StoredPictures:
 
 
 class PictureFiles:
-    """Pixels, decoded anew for each batch."""
+    """Pixels, decoded anew for each batch but for the first pictures asked for, as many as ``_KEPT_BYTES`` hold."""
 
     def __init__(self, files: Sequence[Path], transform: ImageTransform, flip: bool) -> None:
         self._files = files
         self._transform = transform
+        self._kept: dict[int, Tensor] = {}
+        self._room = _KEPT_BYTES // (3 * transform.crop**2)
         self.has_mirrored = flip
 
     def read(self, indices: Sequence[int], mirrored: Sequence[int] | None = None) -> Tensor:
         """Pixels (B, 3, H, W), uint8. Raises ``DatasetError`` for a picture that cannot be read."""
-        images: list[Tensor] = []
-        files = (self._files[index] for index in indices)
-        loaded = in_order(partial(try_image, transform=self._transform), files)
-        for index, image in zip(indices, loaded, strict=True):
+        images = {index: self._kept[index] for index in indices if index in self._kept}
+        missing = [index for index in indices if index not in images]
+        loaded = in_order(partial(try_image, transform=self._transform), (self._files[index] for index in missing))
+        for index, image in zip(missing, loaded, strict=True):
             if isinstance(image, ImageError):
                 raise DatasetError(f"{self._files[index]}: {image.problem}", "mend or remove that picture")
-            images.append(image.flip(-1) if mirrored and mirrored[len(images)] else image)
-        return stack_images(images)
+            images[index] = image
+            if len(self._kept) < self._room:
+                self._kept[index] = image
+        views = mirrored or [0] * len(indices)
+        return stack_images(
+            [images[index].flip(-1) if view else images[index] for index, view in zip(indices, views, strict=True)]
+        )
 
     def name(self, index: int) -> str:
         """Its file's."""

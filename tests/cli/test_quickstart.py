@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from captioner.configfile import load_config
-from captioner.quickstart import CONFIG, choose_threads, steps
+from captioner.quickstart import CONFIG, steps
 from captioner.training.trainer import Trainer
 
 REPOSITORY = Path(__file__).parents[2]
@@ -130,25 +129,6 @@ def test_mistakes_in_the_data_end_it(cli: Any, pictures: Path) -> None:
     finished = cli("quickstart", "--data", pictures, "--folder", "first")
     assert finished.status == 1
     assert [words[0] for words in shown(finished.err)] == ["lint"]
-
-
-@pytest.mark.parametrize(
-    ("given", "fast", "threads"), [({}, True, 1), ({}, False, 2), ({"OMP_NUM_THREADS": "2"}, True, 2)]
-)
-def test_one_thread_where_bfloat16_is_fast(
-    given: dict[str, str], fast: bool, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("captioner.compute._gains_by_bfloat16", lambda device: fast)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        choose_threads()
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_the_shapes_are_drawn_first(tmp_path: Path) -> None:

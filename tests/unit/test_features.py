@@ -112,6 +112,22 @@ def test_pixels_and_stored_features_are_of_the_same_pictures(encoder: Encoder, f
     assert torch.equal(pixels[1], load_image(files[1], encoder.transform).flip(-1))
 
 
+def test_as_many_pictures_as_have_room_are_decoded_once(
+    encoder: Encoder, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("captioner.data.pictures._KEPT_BYTES", 2 * 3 * encoder.transform.crop**2 + 1)
+    copies = [Path(shutil.copy(file, tmp_path)) for file in files[:3]]
+    pictures = PictureFiles(copies, encoder.transform, flip=True)
+    first = pictures.read([2, 0, 1], [0, 1, 0])
+    for copy in copies:
+        copy.unlink()
+    assert torch.equal(
+        pictures.read([0, 2, 0], [1, 1, 0]), torch.stack([first[1], first[0].flip(-1), first[1].flip(-1)])
+    )
+    with pytest.raises(DatasetError, match="no such file"):
+        pictures.read([0, 1])
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many pictures the encoder was given each time; a negative limit interrupts it then."""
