@@ -110,10 +110,13 @@ def _check_same_data(experiments: Sequence[Experiment], paths: Sequence[Path], s
     first, second = experiments
     if first.config.dataset == second.config.dataset:
         return
-    known = [
-        References("", {record.image_id: record.captions for record in experiment.dataset.split(split)})
-        for experiment in experiments
-    ]
+    known: list[References] = []
+    for path, experiment in zip(paths, experiments, strict=True):
+        try:
+            records = experiment.dataset.split(split)
+        except DatasetError as error:  # Which would not say whose data it speaks of.
+            raise DatasetError(f"{path}: {error.problem}", error.remedy) from None
+        known.append(References("", {record.image_id: record.captions for record in records}))
     if known[0].sha256 != known[1].sha256:
         raise DatasetError(
             f"{paths[0]} and {paths[1]} belong to different data sets: {first.dataset.name} and "

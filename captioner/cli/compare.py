@@ -40,7 +40,7 @@ def compare(
     if gallery is not None:
         from captioner.pages.html import check_pages
 
-        check_pages("--gallery")
+        check_pages("--gallery", gallery)
     from captioner.evaluation import tables
 
     with Console(quiet) as console:

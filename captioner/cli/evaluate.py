@@ -60,7 +60,7 @@ def evaluate(
         from captioner.scoring import evaluate_beams, origin_of
 
         if report is not None:
-            check_pages("--report")
+            check_pages("--report", report)
         if predictions and references:
             refuse_settings(overrides)
             evaluations = [evaluate_files(predictions, references)]

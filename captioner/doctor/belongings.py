@@ -4,12 +4,14 @@ import json
 import os
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from os.path import splitext
 from pathlib import Path
 
 from captioner.checkpoint.index import INDEX, find_checkpoint, read_config, read_index, read_part
 from captioner.doctor.finding import Finding
 from captioner.errors import CheckpointError
 from captioner.files import readable_size
+from captioner.folder.inputs import SUFFIXES
 from captioner.vocab import Vocabulary
 
 _DEPTH, _MOST_FOLDERS = 3, 2000
@@ -46,6 +48,11 @@ def _search(folder: Path) -> Iterator[Finding]:
             return
         given = [name for name in files if f"{name}.manifest" not in files]  # The others captioner has written itself.
         kinds = {kind for sign, kind in _SIGNS.items() if any(fnmatch(name, sign) for name in given)}
+        if not kinds and any(
+            f"{stem}.txt" in files for stem, suffix in map(splitext, files) if suffix.lower() in SUFFIXES
+        ):
+            kinds = {"folder"}
+            folders.clear()
         root = here.parent if here.name == "annotations" else here
         yield from (Finding("data", "ok", f"{root} (dataset.format: {kind})") for kind in sorted(kinds))
         if "index.json" in files and (finding := _features(here)):

@@ -15,8 +15,10 @@ _SIDE = 480
 """Longest side of a thumbnail, in pixels: about 25 kB each."""
 
 
-def check_pages(option: str) -> None:
-    """Raise ``UsageError`` if what pages are made with is not installed; ``option`` asks for one."""
+def check_pages(option: str, path: Path | None = None) -> None:
+    """Raise ``UsageError`` if ``option`` cannot have its page: its file is to be HTML, made with what is installed."""
+    if path and path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{option} writes HTML, and {path} is to be something else", "name a file that ends in .html")
     try:
         import jinja2  # noqa: F401
     except ImportError:

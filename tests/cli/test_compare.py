@@ -1,6 +1,7 @@
 """``captioner compare`` tells people and programs whether B is better than A, and refuses what it cannot tell."""
 
 import json
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -210,6 +211,18 @@ def test_models_of_different_data_sets(cli: Any, tiny_run: Path, tiny_config: Co
         f"{root}/shapes.json have other pictures or captions in the split 'val'",
         "let both caption the same pictures, and compare the files: captioner compare A.json B.json --references F",
     )
+
+
+def test_the_model_whose_data_is_not_there_is_named(cli: Any, tiny_run: Path, other_run: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(other_run / "best", moved)
+    index = json.loads((moved / "checkpoint.json").read_text())
+    index["config"]["dataset"] |= {"format": "folder", "root": str(tmp_path / "gone")}
+    (moved / "checkpoint.json").write_text(json.dumps(index))
+    finished = cli("compare", tiny_run, moved)
+    assert finished.status == 1
+    assert finished.err.startswith(f"error: {moved}: ")
+    assert f"{tmp_path}/gone" in finished.err
 
 
 def test_the_same_data_set_in_another_place(cli: Any, tiny_run: Path, other_run: Path, tmp_path: Path) -> None:

@@ -200,12 +200,16 @@ def test_what_lies_in_a_folder(tiny_file: Path, tiny_run: Path, shapes: Path, tm
     (tmp_path / "other" / "index.json").write_text("[]")
     for own in ("captions.csv", "captions.csv.manifest"):  # What captioner has written itself is no data set.
         (tmp_path / "other" / own).write_text("")
+    for name in ("holiday/beach.JPG", "holiday/beach.txt", "snaps/a.jpg", "snaps/notes.txt"):  # The latter no caption.
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
     found = [(one.part, one.text.removeprefix(f"{tmp_path}/")) for one in find_belongings(tmp_path)]
     features = [text for part, text in found if part == "features"]
     assert features[0].startswith("features (mobilenet_v3_small, 4 positions of 576, ")
     assert [one for one in found if one[0] != "features"] == [
         ("data", "coco (dataset.format: coco)"),
         ("data", "drawn (dataset.format: shapes)"),
+        ("data", "holiday (dataset.format: folder)"),
     ]
     assert {one.text for one in find_belongings(tiny_run)} == {str(tiny_run / "best"), str(tiny_run / "last")}
     assert [one.text for one in find_belongings(tmp_path / "none")] == [f"{tmp_path}/none is no folder"]

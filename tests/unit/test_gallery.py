@@ -107,3 +107,11 @@ def test_without_jinja_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPatc
         check_pages("--gallery")
     assert refusal.value.problem == "--gallery needs Jinja2, which is not installed"
     assert refusal.value.remedy == "install it: pip install 'captioner[report]'"
+
+
+def test_a_page_is_html() -> None:
+    check_pages("--gallery", Path("differences.HTM"))
+    with pytest.raises(UsageError) as refusal:
+        check_pages("--gallery", Path("differences.pdf"))
+    assert refusal.value.problem == "--gallery writes HTML, and differences.pdf is to be something else"
+    assert refusal.value.remedy == "name a file that ends in .html"
