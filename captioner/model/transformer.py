@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from captioner.batch import Batch
 from captioner.model.decoder import Decoded, Decoder, DecoderState
-from captioner.model.grid_position import GridPosition
 from captioner.model.multi_head import CrossAttention, FeedForward, Layout, Remembered, SelfAttention, linear
 
 _POSITIONS = 128  # Words with a learned position of their own; all later ones share the last.
@@ -69,9 +68,7 @@ class Transformer(Decoder):
         self.from_embedding = nn.Identity() if same else linear(embedding_size, hidden_size)
         self.position = nn.Embedding(_POSITIONS, hidden_size)
         nn.init.normal_(self.position.weight, std=0.1)
-        self.image = nn.Sequential(
-            linear(feature_size, hidden_size), nn.LayerNorm(hidden_size), GridPosition(hidden_size)
-        )
+        self.image = nn.Sequential(linear(feature_size, hidden_size), nn.LayerNorm(hidden_size))
         # Each of the 3 * layers additions begins so small that their sum does not grow with the layers.
         gain = (3 * layers) ** -0.5
         self.layers = nn.ModuleList(

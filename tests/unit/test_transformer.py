@@ -1,6 +1,5 @@
 """The transformer and the grid's refiner equal torch's own modules; its cache changes nothing but the time."""
 
-import math
 from dataclasses import dataclass
 
 import pytest
@@ -63,30 +62,6 @@ def torch_decoder(decoder: Transformer) -> nn.TransformerDecoder:
     return reference
 
 
-def positions(decoder: Transformer, cells: int) -> Tensor:
-    """Of a grid's cells, one by one, from how far down and how far right their middles are."""
-    columns = {4: 2, 5: 5, 6: 3, 9: 3}[cells]
-    places = [(cell // columns, cell % columns) for cell in range(cells)]
-    middles = [((row + 0.5) * columns / cells, (column + 0.5) / columns) for row, column in places]
-    waves = [[math.cos(math.pi * k * c) for c in middle for k in range(1, 9)] for middle in middles]
-    return torch.tensor(waves) @ decoder.image[2].of_waves.weight.T
-
-
-@pytest.mark.parametrize("cells", [4, 5, 6, 9])
-def test_each_cell_of_the_grid_knows_its_row_and_column(cells: int) -> None:
-    decoder = transformer()
-    alike = torch.zeros(1, cells, HIDDEN)
-    torch.testing.assert_close(decoder.image[2](alike)[0], positions(decoder, cells))
-
-
-def test_a_mirrored_grid_is_described_differently() -> None:
-    """The same cells at other places: without positions, attention would not see a difference."""
-    decoder, batch = transformer(), batch_of()
-    given = features()
-    here, there = (decoder(grid, batch).hidden for grid in (given, given.flip(1)))
-    assert (here - there).abs().max() > 1e-3
-
-
 @pytest.mark.parametrize("embedding", [7, HIDDEN])
 @pytest.mark.parametrize("captions", [CAPTIONS, [[[4]]], [[[]], [[5, 6, 7], [8]]]], ids=["many", "one", "an-empty-one"])
 def test_it_equals_torch_s_decoder_caption_by_caption(embedding: int, captions: list[list[list[int]]]) -> None:
@@ -103,7 +78,7 @@ def test_it_equals_torch_s_decoder_caption_by_caption(embedding: int, captions: 
         words = decoder.embedding.weight[batch.inputs[counted][rows == row]]
         words = decoder.from_embedding(decoder.word_norm(words)) + decoder.position.weight[: len(words)]
         assert torch.equal(steps[rows == row], torch.arange(len(words)))
-        grid = decoder.image[1](decoder.image[0](plain[image])) + positions(decoder, len(plain[image]))
+        grid = decoder.image[1](decoder.image[0](plain[image]))
         mask = nn.Transformer.generate_square_subsequent_mask(len(words))
         seen = reference(words.unsqueeze(0), grid.unsqueeze(0), tgt_mask=mask, tgt_is_causal=True)
         expected = expected.index_put(((rows == row).nonzero().squeeze(1),), decoder.to_embedding(seen[0]))
