@@ -43,6 +43,7 @@ def quickstart(
             again = shlex.join(["captioner", "quickstart", *given, "--folder", str(folder)])
             raise Interrupted(stopped.problem, f"go on from here: {again}") from None
         if status:
+            console.warn("ends here: mend that, and the same command goes on; --set is for the commands shown, by hand")
             raise typer.Exit(status)
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

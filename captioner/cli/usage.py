@@ -111,6 +111,9 @@ def _explain(refusal: Any, context: Any) -> UsageError:
     param = options[given] if given else getattr(refusal, "param", None)
     if param is None:
         message = refusal.format_message().rstrip(".")
+        takes = [_written(one)[1] for name, one in options.items() if name.startswith("--") and one.metavar]
+        if "extra argument" in message and takes:
+            all_help = f"values follow their option: {', '.join(takes)}; {all_help}"
         return UsageError(message[:1].lower() + message[1:], all_help)
     name, written = _written(param)
     option_help = f"{written}: {param.help.rstrip('.')}"

@@ -80,10 +80,10 @@ def _from_numbers(numbers: npt.NDArray[np.uint8] | Tensor) -> Image.Image:
     shape, dtype = tuple(numbers.shape), str(numbers.dtype).removeprefix("torch.")
     if isinstance(numbers, Tensor):
         if dtype != "uint8" or len(shape) != 3 or shape[0] != 3:
-            raise ImageError(f"a tensor must be (3, H, W), uint8; this one is {shape}, {dtype}")
+            raise ImageError(f"a tensor must be (3, H, W), uint8 from 0 to 255; this one is {shape}, {dtype}")
         return Image.fromarray(numbers.permute(1, 2, 0).cpu().numpy())
     if dtype != "uint8" or len(shape) != 3 or shape[2] != 3:
-        raise ImageError(f"an array must be (H, W, 3), uint8; this one is {shape}, {dtype}")
+        raise ImageError(f"an array must be (H, W, 3), uint8 from 0 to 255; this one is {shape}, {dtype}")
     return Image.fromarray(numbers)
 
 

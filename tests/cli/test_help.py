@@ -78,7 +78,10 @@ REFUSALS = {
     "lint": ("--config is missing", "--config FILE: YAML file, as examples/ has them"),
     "lint --config": ("--config needs a value", "--config FILE: YAML file, as examples/ has them"),
     "lint --quiet=yes": ("--quiet takes no value", "--quiet: Show warnings and errors only"),
-    "lint --config x extra": ("got unexpected extra argument(s) (extra)", "'captioner lint --help' lists all options"),
+    "lint --config x extra": (
+        "got unexpected extra argument(s) (extra)",
+        "values follow their option: --config FILE, --set KEY=VALUE; 'captioner lint --help' lists all options",
+    ),
     "compare a": ("B is missing", "B: The other one, of the same kind as A"),
     "serve --model x --port abc": (
         "--port: expected a whole number, found abc",

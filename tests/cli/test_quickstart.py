@@ -129,6 +129,9 @@ def test_mistakes_in_the_data_end_it(cli: Any, pictures: Path) -> None:
     finished = cli("quickstart", "--data", pictures, "--folder", "first")
     assert finished.status == 1
     assert [words[0] for words in shown(finished.err)] == ["lint"]
+    assert finished.err.splitlines()[-1] == (
+        "warning: ends here: mend that, and the same command goes on; --set is for the commands shown, by hand"
+    )
 
 
 def test_the_shapes_are_drawn_first(tmp_path: Path) -> None:

@@ -273,10 +273,13 @@ def test_arrays_and_tensors() -> None:
     assert torch.equal(load_image(array, SQUARE), pixels(image))
     assert torch.equal(load_image(torch.from_numpy(array.copy()).permute(2, 0, 1), SQUARE), pixels(image))
     for numbers, problem in (
-        (array[..., 0], "an array must be (H, W, 3), uint8; this one is (40, 50), uint8"),
-        (array / 255, "an array must be (H, W, 3), uint8; this one is (40, 50, 3), float64"),
-        (torch.zeros(3, 4, 5), "a tensor must be (3, H, W), uint8; this one is (3, 4, 5), float32"),
-        (torch.zeros(4, 5, 3, dtype=torch.uint8), "a tensor must be (3, H, W), uint8; this one is (4, 5, 3), uint8"),
+        (array[..., 0], "an array must be (H, W, 3), uint8 from 0 to 255; this one is (40, 50), uint8"),
+        (array / 255, "an array must be (H, W, 3), uint8 from 0 to 255; this one is (40, 50, 3), float64"),
+        (torch.zeros(3, 4, 5), "a tensor must be (3, H, W), uint8 from 0 to 255; this one is (3, 4, 5), float32"),
+        (
+            torch.zeros(4, 5, 3, dtype=torch.uint8),
+            "a tensor must be (3, H, W), uint8 from 0 to 255; this one is (4, 5, 3), uint8",
+        ),
     ):
         assert reason(numbers) == problem
 

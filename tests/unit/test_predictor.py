@@ -73,7 +73,7 @@ def test_what_cannot_be_read(captioner: Captioner, files: list[Path], tmp_path: 
     results = list(captioner.stream([files[0], b"no picture", np.zeros((4, 4), np.uint8), files[1]]))
     assert [type(result) for result in results] == [Caption, ImageError, ImageError, Caption]
     assert isinstance(results[2], ImageError)
-    assert results[2].problem == "an array must be (H, W, 3), uint8; this one is (4, 4), uint8"
+    assert results[2].problem == "an array must be (H, W, 3), uint8 from 0 to 255; this one is (4, 4), uint8"
 
 
 ONE = [*("a.jpg", Path("a.jpg"), b"bytes"), Image.new("RGB", (9, 9)), np.zeros((9, 9, 3), np.uint8), 3]
