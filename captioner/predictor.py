@@ -129,7 +129,8 @@ class Captioner:
         """
         # An array of three axes is one picture, too, and iterating over it would give its rows.
         if isinstance(pictures, str | bytes | Path) or not hasattr(pictures, "__iter__"):
-            raise TypeError(f"give a list of pictures, [{pictures!r:.50}], even where it is only one")
+            shown = repr(pictures) if isinstance(pictures, str | Path) else type(pictures).__name__
+            raise TypeError(f"give a list of pictures, [{shown}], even where it is only one")
         if getattr(pictures, "ndim", 4) < 4:
             raise TypeError("give a list of pictures, [array], even where it is only one")
         check_number(self.sampling, number)

@@ -43,7 +43,9 @@ def quickstart(
             again = shlex.join(["captioner", "quickstart", *given, "--folder", str(folder)])
             raise Interrupted(stopped.problem, f"go on from here: {again}") from None
         if status:
-            console.warn("ends here: mend that, and the same command goes on; --set is for the commands shown, by hand")
+            console.warn(
+                "the quickstart ends here: mend that and run it again, or go on by hand from the command above"
+            )
             raise typer.Exit(status)
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
@@ -51,4 +53,8 @@ def quickstart(
     for page in ("run/curves.html", "report.html", "attention/index.html"):
         # Of a single picture there is no page, only its own picture in that folder.
         console.done(f"to look at: {folder / page if (folder / page).exists() else (folder / page).parent}")
-    console.done(f"try a picture of yours: captioner caption PICTURE.jpg --model {folder / 'run'}")
+    if data is None:
+        console.done("this model knows such shapes and nothing else; how to train on photographs: docs/tutorial.md")
+        return
+    console.done(f"try another picture: captioner caption PICTURE.jpg --model {folder / 'run'}")
+    console.done("better captions take an encoder that has seen millions of pictures: docs/tutorial.md")

@@ -210,7 +210,7 @@ class Sidecars:
                 else:
                     self._write(file, [row.caption.encode("utf-8", "backslashreplace") for row in several])
             warn_of_held(parted, listener, order.captioner.doubt)
-        skipped = f"; {len(files) - len(todo):,} had one already" if len(todo) < len(files) else ""
+        skipped = f"; {len(files) - len(todo):,} had one already (see --existing)" if len(todo) < len(files) else ""
         written = len(todo) - job.failed - parted.pictures
         listener(Note(f"wrote texts beside {written:,} of {len(files):,} pictures{skipped}"))
         return job.failed

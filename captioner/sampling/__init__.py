@@ -59,6 +59,8 @@ def sample(
 
 def check_number(config: SamplingConfig, captions: int) -> None:
     """Raise ``UsageError`` unless the configured method can find that many captions of a picture."""
+    if captions < 1:
+        raise UsageError(f"{captions} captions of a picture are asked for", "ask for at least one")
     if config.method == "greedy" and captions > 1:
         raise UsageError(
             "greedy decoding finds one caption of a picture", "add --set sampling.method=beam, diverse_beam or sample"

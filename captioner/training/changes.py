@@ -15,7 +15,7 @@ def check_same(before: Config, now: Config, run: Path) -> None:
     if changed:
         raise UsageError(
             f"{run} was begun with other settings: {'; '.join(changed)}",
-            f"resume it with --config {run / 'config.yaml'}, or begin a new run",
+            f"resume it with --config {run / 'config.yaml'} --run {run}, or begin a new run in another folder",
         )
 
 

@@ -190,11 +190,11 @@ def test_sidecars(cli: Any, tiny_run: Path, photos: Path) -> None:
     command = ["caption", photos, "--model", tiny_run, "--sidecar"]
     finished = cli(*command)
     assert (finished.status, finished.out) == (0, "")
-    assert last(finished) == "wrote texts beside 5 of 6 pictures; 1 had one already"
+    assert last(finished) == "wrote texts beside 5 of 6 pictures; 1 had one already (see --existing)"
     texts = [f"{caption}\n" for caption in expected]
     texts[2] = "mine"
     assert [(photos / f"{number:06d}.txt").read_text() for number in range(6)] == texts
-    assert last(cli(*command)) == "wrote texts beside 0 of 6 pictures; 6 had one already"
+    assert last(cli(*command)) == "wrote texts beside 0 of 6 pictures; 6 had one already (see --existing)"
     (photos / "000004.png").write_text("no picture")
     broken = cli(*command, "--existing", "overwrite", "--prefix", "ohne Zweifel: ")
     assert broken.status == 3

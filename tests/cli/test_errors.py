@@ -329,7 +329,7 @@ def test_resuming_with_other_settings(cli: Any, tiny_file: Path, tiny_run: Path)
         finished,
         2,
         f"{tiny_run} was begun with other settings: decoder.dropout was 0.1, is 0.2; training.epochs was 2, is 3",
-        f"resume it with --config {tiny_run}/config.yaml, or begin a new run",
+        f"resume it with --config {tiny_run}/config.yaml --run {tiny_run}, or begin a new run in another folder",
     )
 
 

@@ -54,7 +54,10 @@ def test_the_whole_path_on_one_s_own_pictures(cli: Any, pictures: Path) -> None:
     assert captioned == [word for word in commands[-1] if word.endswith(".png")]
     assert all(Path(file).parent == pictures for file in captioned)
     assert Path("first/run/curves.html").exists()
-    assert finished.err.splitlines()[-1] == "try a picture of yours: captioner caption PICTURE.jpg --model first/run"
+    assert finished.err.splitlines()[-2:] == [
+        "try another picture: captioner caption PICTURE.jpg --model first/run",
+        "better captions take an encoder that has seen millions of pictures: docs/tutorial.md",
+    ]
 
     alone = cli(*commands[-1], "--quiet")
     assert alone.rows == finished.rows[-3:]
@@ -130,7 +133,7 @@ def test_mistakes_in_the_data_end_it(cli: Any, pictures: Path) -> None:
     assert finished.status == 1
     assert [words[0] for words in shown(finished.err)] == ["lint"]
     assert finished.err.splitlines()[-1] == (
-        "warning: ends here: mend that, and the same command goes on; --set is for the commands shown, by hand"
+        "warning: the quickstart ends here: mend that and run it again, or go on by hand from the command above"
     )
 
 

@@ -135,6 +135,21 @@ def test_no_checkpoint(tmp_path: Path) -> None:
     assert refusal(lambda: load_checkpoint(tmp_path / "file")) == (f"{tmp_path}/file is a file", remedy)
 
 
+def test_a_run_before_its_first_epoch_s_end_and_a_folder_of_runs(tmp_path: Path) -> None:
+    config = config_of()
+    for place in ("new/last", "runs/second/best", "runs/third/best"):
+        save_checkpoint(tmp_path / place, model_of(config), VOCABULARY, config, PROVENANCE)
+    assert refusal(lambda: load_checkpoint(tmp_path / "new")) == (
+        f"{tmp_path}/new has no finished epoch yet",
+        f"go on training it with --resume, or name {tmp_path}/new/last",
+    )
+    load_checkpoint(tmp_path / "new" / "last")
+    assert refusal(lambda: load_checkpoint(tmp_path / "runs")) == (
+        f"{tmp_path}/runs is no run, but holds some",
+        f"name one of them, such as {tmp_path}/runs/second",
+    )
+
+
 def test_missing_vocabulary(copy: Path) -> None:
     file = file_of(copy, "vocabulary")
     file.unlink()

@@ -282,7 +282,10 @@ def test_resuming_with_other_settings_is_refused(tiny_file: Path, tiny_run: Path
     with pytest.raises(UsageError) as caught:
         trainer_of(config_of(tiny_file, setting), tiny_run, resume=True)
     assert caught.value.problem == f"{tiny_run} was begun with other settings: {said}"
-    assert caught.value.remedy == f"resume it with --config {tiny_run}/config.yaml, or begin a new run"
+    assert (
+        caught.value.remedy
+        == f"resume it with --config {tiny_run}/config.yaml --run {tiny_run}, or begin a new run in another folder"
+    )
 
 
 def test_resuming_with_other_captions_is_refused(tiny_file: Path, tiny_run: Path, tmp_path: Path) -> None:
