@@ -4,6 +4,8 @@
 class CaptionerError(Exception):
     """An error that a user can cause and mend. The command line prints it as two lines, without a traceback.
 
+    The first one ends in the class in brackets, which is a heading of docs/error-reference.md.
+
     ``problem`` says what is wrong, ``remedy`` what to do about it; each is one line.
     """
 

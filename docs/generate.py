@@ -134,9 +134,11 @@ def error_reference() -> str:
     """Every message that captioner's code can show, by class."""
     lines = ["# Messages", "", _WRITTEN.format("all messages in [captioner](../captioner)"), ""]
     lines += [
-        "Search here for the words of a message; what stands in *italics* differs from case to case. Symptoms without"
+        "The name in brackets at the end of an error is the section here that lists it; search that for the message's",
+        "words. What stands in *italics* differs from case to case. Symptoms without a message of their own are in",
+        "[troubleshooting.md](troubleshooting.md).",
+        "",
     ]
-    lines += ["a message of their own are in [troubleshooting.md](troubleshooting.md).", ""]
     found = sorted(set(messages()), key=lambda one: (one[1].strip("*").lower(), one))
     for name, kind in _classes():
         of_kind = [(problem, remedy, file) for other, problem, remedy, file in found if other == name]

@@ -23,6 +23,8 @@ from captioner.events import ignore
 hypothesis.settings.register_profile("same everywhere", derandomize=True)
 hypothesis.settings.load_profile("same everywhere")
 
+_MESSAGES = Path(__file__).parents[1] / "docs" / "error-reference.md"
+
 SHAPES = 80
 """Pictures of the tiny data set: 64 to train on, 8 to validate, 8 to test."""
 
@@ -119,6 +121,15 @@ class Finished:
 Cli = Callable[..., Finished]
 
 
+def without_section(err: str) -> str:
+    """What was printed, without the section of the error reference that an error names; it has to be there."""
+    if not re.search("^error: ", err, flags=re.MULTILINE):
+        return err
+    (section,) = re.findall(r"  \[(\w+)\]$", err, flags=re.MULTILINE)
+    assert f"\n## {section}\n" in _MESSAGES.read_text()
+    return err.replace(f"  [{section}]\n", "\n")
+
+
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Run ``captioner ARGUMENT...`` in this process, as if its output were piped."""
@@ -134,6 +145,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         except SystemExit as leaving:
             status = int(leaving.code or 0)
         captured = capsys.readouterr()
-        return Finished(status, captured.out, re.sub(r"^\d\d:\d\d:\d\d ", "", captured.err, flags=re.MULTILINE))
+        err = re.sub(r"^\d\d:\d\d:\d\d ", "", captured.err, flags=re.MULTILINE)
+        return Finished(status, captured.out, without_section(err))
 
     return run

@@ -152,8 +152,9 @@ class Console:
         self.listen(Note(text))
 
     def error(self, error: CaptionerError) -> None:
-        """Two lines: what is wrong, and what to do."""
-        for line, text in enumerate(error.problem.splitlines()):
+        """Two lines: what is wrong, with the section of docs/error-reference.md that has more, and what to do."""
+        *earlier, last = error.problem.splitlines()
+        for line, text in enumerate([*earlier, f"{last}  [{type(error).__name__}]"]):
             self._err.print(("error: " if not line else "       ") + _harmless(text), style="red", markup=False)
         if error.remedy:
             self._err.print(f"       {_harmless(error.remedy)}", markup=False)

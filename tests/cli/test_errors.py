@@ -516,7 +516,8 @@ def test_ctrl_c_while_training(tiny_file: Path, tiny_run: Path, tmp_path: Path) 
     assert process.returncode == 130, "".join(seen) + rest
     problem, remedy = rest.splitlines()[-2:]
     assert problem in {
-        f"error: interrupted in epoch {epoch}; everything so far is saved in {run}" for epoch in range(3, 9)
+        f"error: interrupted in epoch {epoch}; everything so far is saved in {run}  [Interrupted]"
+        for epoch in range(3, 9)
     }
     assert remedy == "       the same command with --resume goes on from here"
     assert "Traceback" not in rest

@@ -77,7 +77,7 @@ def test_an_encoder_of_ones_own(tiny_file: Path, tmp_path: Path) -> None:
         "own_backbone.py", "train", "--config", tiny_file, *given, "--set", "encoder.weights=default", status=1
     )
     assert refused.stderr.splitlines()[-2:] == [
-        "error: four-convolutions is a backbone of your own, which has no default weights",
+        "error: four-convolutions is a backbone of your own, which has no default weights  [ModelError]",
         "       set encoder.weights to none, or to a state dict's path",
     ]
 

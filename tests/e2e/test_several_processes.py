@@ -105,8 +105,8 @@ def test_a_death_and_what_torchrun_starts_again(work: Path, runs: tuple[Path, Pa
     assert died.returncode == 1
     (told,) = [line for line in died.stderr.splitlines() if line.startswith("error:")]
     assert told in (
-        "error: another process of this job has died",
-        "error: torchrun has ended this job: another of its processes has died, or it was told to",
+        "error: another process of this job has died  [JobError]",
+        "error: torchrun has ended this job: another of its processes has died, or it was told to  [JobError]",
     )
     words[4] = work / "again"
     again = run(work, *words, options=("--max-restarts", "1"), DIE_AT="13")
