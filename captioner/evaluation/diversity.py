@@ -102,5 +102,6 @@ def collapse(captions: Sequence[Words]) -> str | None:
     shown = f"'{detokenize(commonest)}'" if commonest else "an empty caption"
     return (
         f"captions hardly differ from picture to picture: {times:,} of {count:,} pictures get {shown}; likely cause: "
-        "too little training or too high a learning rate, or pictures that are prepared otherwise than in training"
+        "too little training, too few pictures to learn from, too high a learning rate, or pictures that are prepared "
+        "otherwise than in training"
     )

@@ -369,7 +369,8 @@ def test_captions_that_hardly_differ_are_warned_of(cli: Any, tmp_path: Path) -> 
     assert finished.status == 0
     warning = (
         "captions hardly differ from picture to picture: 30 of 30 pictures get 'A dog'; likely cause: too little "
-        "training or too high a learning rate, or pictures that are prepared otherwise than in training"
+        "training, too few pictures to learn from, too high a learning rate, or pictures that are prepared otherwise "
+        "than in training"
     )
     assert finished.err == f"warning: {warning}\n"
     assert "collapse" not in dict(finished.rows)
@@ -588,7 +589,8 @@ def test_a_job_whose_captions_hardly_differ_is_warned_of(
     files = sorted((shapes / "images").iterdir())[:25]
     warning = (
         "warning: captions hardly differ from picture to picture: 25 of 25 pictures get 'A red dot'; likely cause: too "
-        "little training or too high a learning rate, or pictures that are prepared otherwise than in training\n"
+        "little training, too few pictures to learn from, too high a learning rate, or pictures that are prepared "
+        "otherwise than in training\n"
     )
     job = ["--model", tiny_run, "--quiet", "--output", tmp_path / "rows.json"]
     assert cli("caption", *files, *job).err == warning

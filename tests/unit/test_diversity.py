@@ -7,7 +7,7 @@ from captioner.evaluation.diversity import collapse, measure, others, repeats_it
 words = str.split
 
 LIKELY = (
-    "likely cause: too little training or too high a learning rate, "
+    "likely cause: too little training, too few pictures to learn from, too high a learning rate, "
     "or pictures that are prepared otherwise than in training"
 )
 
