@@ -36,6 +36,7 @@ def references() -> dict[str, str]:
         "config-reference.md": config_reference(),
         "command-reference.md": command_reference(),
         "error-reference.md": error_reference(),
+        "files.md": files(),
     }
 
 
@@ -150,6 +151,20 @@ def error_reference() -> str:
         lines += [
             _row(problem, remedy, f"[{file.split('/')[-1]}](../captioner/{file})") for problem, remedy, file in of_kind
         ]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def files() -> str:
+    """Every module and what its first line says it is for, folder by folder."""
+    package = DOCS.parent / "captioner"
+    lines = ["# Files", "", _WRITTEN.format("the first lines of all modules in [captioner](../captioner)"), ""]
+    for folder in sorted({path.parent for path in package.rglob("*.py")}):
+        lines += [f"## {folder.relative_to(DOCS.parent).as_posix()}", "", "| file | what it is for |", "|---|---|"]
+        for path in sorted(folder.glob("*.py")):
+            said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            link = f"[{path.name}](../{path.relative_to(DOCS.parent).as_posix()})"
+            lines.append(_row(link, said.split("\n\n")[0].replace("``", "`")))
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

@@ -19,7 +19,7 @@ def pages() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("page", ["config-reference.md", "command-reference.md", "error-reference.md"])
+@pytest.mark.parametrize("page", ["config-reference.md", "command-reference.md", "error-reference.md", "files.md"])
 def test_pages_are_up_to_date(page: str, pages: dict[str, str]) -> None:
     assert (REPOSITORY / "docs" / page).read_text() == pages[page], "run: python docs/generate.py"
 
