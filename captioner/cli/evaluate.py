@@ -35,6 +35,8 @@ def evaluate(
 ) -> None:
     """Score captions: BLEU, ROUGE-L, CIDEr, how much they vary and, for a model, perplexity. No Java needed.
 
+    What each figure says is in docs/metrics.md and docs/evaluation.md.
+
     Examples: captioner evaluate --model runs/flickr8k-attention --beam-sizes 1,3,5;
     captioner evaluate --predictions results.json --references captions_val2014.json
     """

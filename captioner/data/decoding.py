@@ -64,7 +64,8 @@ def _no_such_file(path: str) -> str:
     if not name or os.path.splitext(name)[1]:  # noqa: PTH122
         return "no such file"
     with suppress(OSError), os.scandir(folder or os.curdir) as entries:
-        return "no such file or folder" + nearest(name, [entry.name for entry in entries if entry.is_dir()])
+        meant = nearest(name, [entry.name for entry in entries if entry.is_dir()])
+        return "no such file or folder" + meant.replace("'", f"'{os.path.join(folder, '')}", 1)  # noqa: PTH118
     return "no such file or folder"
 
 

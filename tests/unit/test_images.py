@@ -207,7 +207,7 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     assert reason(tmp_path / "none.jpg") == "no such file"
     assert reason(tmp_path / "none") == "no such file or folder"
     (tmp_path / "holiday").mkdir()
-    assert reason(tmp_path / "holidays") == "no such file or folder, did you mean 'holiday'?"
+    assert reason(tmp_path / "holidays") == f"no such file or folder, did you mean '{tmp_path}/holiday'?"
     assert reason(tmp_path) == "is a folder"
 
 
