@@ -26,8 +26,8 @@ def find_checkpoint(path: Path) -> Path:
         raise CheckpointError(
             f"{path} has no finished epoch yet", f"go on training it with --resume, or name {path / 'last'}"
         )
-    for inner in sorted(path.glob("*/best")):
-        raise CheckpointError(f"{path} is no run, but holds some", f"name one of them, such as {inner.parent}")
+    if runs := sorted(path.glob(f"*/best/{INDEX}")):
+        raise CheckpointError(f"{path} is no run, but holds some", f"name one of them, such as {runs[0].parents[1]}")
     what = "is an exported model" if (path / "model.json").is_file() else "holds no checkpoint"
     what = what if path.is_dir() else "is a file" if path.exists() else "is not there"
     raise CheckpointError(

@@ -14,7 +14,7 @@ from captioner.errors import DatasetError, ImageError
 from captioner.parallel import in_order
 from captioner.transform import ImageTransform
 
-_KEPT_BYTES = 2**28
+_KEPT_BYTES = 2**28  # All of a small set of small pictures; of others some, and memory does not grow with their number.
 
 
 class Pictures(Protocol):
