@@ -40,7 +40,7 @@ class Glance:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step computes for its n rows."""
+    """What one step computes for its n rows, and u states: as many, unless rows share them."""
 
     hidden: Tensor
     """(n, H), in the computing precision."""
@@ -49,22 +49,26 @@ class Step:
     gates: Tensor
     """(n, 4H), float32: input, forget, new and output, after their non-linearities."""
     query: Tensor
-    """(n, A), float32."""
+    """(u, A), float32."""
     weights: Tensor
-    """(n, P), float32."""
+    """(u, P), float32."""
     seen: Tensor
-    """(n, H): the weighted sum of the values."""
+    """(u, H): the weighted sum of the values."""
     gate: Tensor
-    """(n, H): how much of it passes."""
+    """(u, H): how much of it passes."""
 
     @property
     def context(self) -> Tensor:
-        """(n, H): what the LSTM is told of the picture."""
+        """(u, H): what the LSTM is told of the picture."""
         return self.gate * self.seen
 
 
-def advance(glance: Glance, word: Tensor, hidden: Tensor, cell: Tensor) -> Step:
-    """One step for the first n rows: the word's share of the gates (n, 4H), h and c (n, H) -> the next."""
+def advance(glance: Glance, word: Tensor, hidden: Tensor, cell: Tensor, places: Tensor | None = None) -> Step:
+    """One step for the first n rows: the word's share of the gates (n, 4H), h and c (n, H) -> the next.
+
+    Where rows share states, these are (u, H) each, and ``places`` (n,) say which is whose: only the word's share of the
+    gates differs between them.
+    """
     size, attention_size = hidden.shape[1], len(glance.score)
     recurrent, query, gate = torch.split(hidden @ glance.from_state.t(), [4 * size, attention_size, size], dim=1)
     query, gate = query.float(), torch.sigmoid(gate)
@@ -73,7 +77,10 @@ def advance(glance: Glance, word: Tensor, hidden: Tensor, cell: Tensor) -> Step:
     laid_out = glance.rows.lay_out(weights.to(glance.values.dtype))
     seen = glance.rows.pick_up(torch.bmm(laid_out, glance.values), hidden.shape[0])
     # In float32 from here: on a CPU, non-linearities in bfloat16 are four times slower, and mixed types slower still.
-    gates = (gate * seen @ glance.from_context.t()).add_(recurrent).add_(word).float()
+    gates = (gate * seen @ glance.from_context.t()).add_(recurrent)
+    if places is not None:
+        gates, cell = gates.index_select(0, places), cell.index_select(0, places)
+    gates = gates.add_(word).float()
     torch.sigmoid_(gates[:, : 2 * size])
     torch.tanh_(gates[:, 2 * size : 3 * size])
     torch.sigmoid_(gates[:, 3 * size :])

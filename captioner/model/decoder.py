@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,44 @@ from captioner.model.dropout import Dropout
 class DecoderState:
     """What a decoder remembers between two words, for W rows of each of B images (row = image * W + beam)."""
 
-    rows: tuple[Tensor, ...]
-    """Change with every word; first dimension B * W."""
+    memories: tuple[Tensor, ...]
+    """Change with every word; first dimension B * W, or less where ``places`` are given."""
     images: tuple[Tensor, ...] = ()
     """Computed once from the features; first dimension B."""
+    places: Tensor | None = None
+    """(B * W,), int64: where each row's memory stands in ``memories``. Beams that continue one beginning share its
+    memory, and need what is computed of that alone only once."""
+
+    @classmethod
+    def begin(cls, memories: tuple[Tensor, ...], images: tuple[Tensor, ...], width: int) -> "DecoderState":
+        """``width`` rows of each of B images, which all begin with its one memory; ``memories`` (B, ...)."""
+        if width == 1:
+            return cls(memories, images)
+        first = torch.arange(memories[0].shape[0], device=memories[0].device)
+        return cls(memories, images, first.repeat_interleave(width))
+
+    @cached_property
+    def rows(self) -> tuple[Tensor, ...]:
+        """Each row's own copy of its memory; first dimension B * W."""
+        places = self.places
+        return self.memories if places is None else tuple(part.index_select(0, places) for part in self.memories)
+
+    def shared(self) -> tuple[tuple[Tensor, ...], Tensor, Tensor] | None:
+        """Each memory once, (U, ...), its image (U,), and each row's place among those (B * W,); None: none is shared.
+
+        Asks ``images`` for how many they are.
+        """
+        if self.places is None or len(self.places) == len(self.images[0]):
+            return None
+        different, places = torch.unique(self.places, return_inverse=True)
+        image_of_rows = torch.arange(len(places), device=places.device) // (len(places) // len(self.images[0]))
+        image_of = torch.empty_like(different).scatter_(0, places, image_of_rows)
+        return tuple(part.index_select(0, different) for part in self.memories), image_of, places
 
     def select(self, rows: Tensor, images: Tensor | None = None) -> "DecoderState":
         """The state of other ``rows`` (indices into B * W), and of fewer ``images`` (indices into B)."""
         kept = self.images if images is None else tuple(part.index_select(0, images) for part in self.images)
-        return DecoderState(tuple(part.index_select(0, rows) for part in self.rows), kept)
+        return DecoderState(self.memories, kept, rows if self.places is None else self.places.index_select(0, rows))
 
 
 @dataclass(frozen=True)

@@ -119,13 +119,16 @@ class Encoder(nn.Module):
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 in [0, 255] -> zero mean and unit deviation over ImageNet, channels last."""
-        # Constants in float32 whatever the weights are: rounded to bfloat16 they would shift every picture.
+        width = images.shape[3]
+        # Constants in float32 whatever the weights are: rounded to bfloat16 they would shift every picture. Repeated
+        # for a whole row, since along three numbers nothing is computed side by side.
         mean, std = (
-            torch.tensor(values, device=images.device).mul_(255).view(3, 1, 1)
+            torch.tensor(values, device=images.device).mul_(255).repeat(width)
             for values in (self.transform.mean, self.transform.std)
         )
-        scaled = images.to(torch.float32, memory_format=torch.channels_last)
-        return scaled.sub_(mean).div_(std).to(self.dtype)
+        rows = images.permute(0, 2, 3, 1).flatten(2).float()
+        normalised = rows.sub_(mean).div_(std).view(*rows.shape[:2], width, 3)
+        return normalised.permute(0, 3, 1, 2).to(self.dtype)
 
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> "Encoder":
         """A faster copy with the same features, as ``fused`` makes it; it cannot be trained."""

@@ -20,6 +20,7 @@ _POST_OPS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.ReLU6: ("hardtanh", [0.0, 6.0]),
     nn.Hardswish: ("hardswish", []),
     nn.SiLU: ("swish", []),
+    nn.Identity: ("none", []),
 }
 """Activations -> oneDNN's name and parameters."""
 
@@ -39,8 +40,11 @@ def fused(module: nn.Module) -> nn.Module:
         return copy.deepcopy(module)
 
 
-class ActivatedConv2d(nn.Module):
-    """A convolution and the activation after it, in one operation where oneDNN has it: on CPUs."""
+class FusedConv2d(nn.Module):
+    """A convolution and the activation after it, if any, in one operation where oneDNN has it: on CPUs.
+
+    Without an activation too: with one thread, torch's own operator leaves 1x1 convolutions to a slower library.
+    """
 
     def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
         super().__init__()
@@ -82,15 +86,18 @@ def _with_activations(module: fx.GraphModule) -> fx.GraphModule:
     calls = Counter(node.target for node in nodes)
     for node in nodes:
         one = parts.get(str(node.target))
-        if not isinstance(one, nn.Conv2d) or calls[node.target] > 1 or len(node.users) > 1:
+        if not isinstance(one, nn.Conv2d) or calls[node.target] > 1:
             continue
         if one.padding_mode != "zeros" or isinstance(one.padding, str):  # Another operator's work.
             continue
-        (after,) = node.users
+        after = next(iter(node.users))
         activation = nn.ReLU() if after.target is F.relu else parts.get(str(after.target))
-        if activation is not None and type(activation) in _POST_OPS:
-            module.set_submodule(str(node.target), ActivatedConv2d(one, activation))
-            after.replace_all_uses_with(node)
-            module.graph.erase_node(after)
+        if len(node.users) > 1 or type(activation) not in _POST_OPS:
+            module.set_submodule(str(node.target), FusedConv2d(one, nn.Identity()))
+            continue
+        assert activation is not None
+        module.set_submodule(str(node.target), FusedConv2d(one, activation))
+        after.replace_all_uses_with(node)
+        module.graph.erase_node(after)
     module.recompile()
     return module

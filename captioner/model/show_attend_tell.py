@@ -59,7 +59,7 @@ class ShowAttendTell(Decoder):
         states, contexts, attention = unroll(
             glance, self.from_word(words), hidden[batch.image_of], cell[batch.image_of], counted, batch.active
         )
-        return Decoded(self._deep_output(states, contexts, words), attention)
+        return Decoded(self._deep_output(states, self.context_to_output(contexts), words), attention)
 
     def _look(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Features (B, P, D) -> values (B, P, H), keys (B, P, A), and the initial h and c (B, H)."""
@@ -70,29 +70,34 @@ class ShowAttendTell(Decoder):
     def _glance(self, keys: Tensor, values: Tensor, rows: Rows) -> Glance:
         return Glance(keys, values, self.from_state.weight, self.from_context.weight, self.score.float(), rows)
 
-    def _deep_output(self, hidden: Tensor, context: Tensor, words: Tensor) -> Tensor:
-        """Equation 7: the output layer sees the state, what was looked at, and the word before."""
-        deep = self.state_to_output(self.dropout(hidden)) + self.context_to_output(context) + words
+    def _deep_output(self, hidden: Tensor, seen: Tensor, words: Tensor) -> Tensor:
+        """Equation 7, of the state, what ``context_to_output`` makes of the context, and the word before."""
+        deep = self.state_to_output(self.dropout(hidden)) + seen + words
         output: Tensor = self.dropout(deep)
         return output
 
     def start(self, features: Tensor, width: int) -> DecoderState:
         """See ``Decoder.start``."""
         values, keys, hidden, cell = self._look(features)
-        return DecoderState(
-            tuple(part.repeat_interleave(width, dim=0) for part in (hidden.to(values.dtype), cell)), (values, keys)
-        )
+        return DecoderState.begin((hidden.to(values.dtype), cell), (values, keys), width)
 
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """See ``Decoder.step``."""
-        (hidden, cell), (values, keys) = state.rows, state.images
-        rows = EvenRows(values.shape[0], words.shape[0] // values.shape[0])
+        """See ``Decoder.step``. Beams that continue one beginning look at the picture once, together."""
+        values, keys = state.images
         vectors = self.embedding(words)
         # An exported graph is better small: of ten thousand words the table has 80 MB.
         table = None if torch.compiler.is_compiling() else self.gates_of_words
         gates = self.from_word(vectors) if table is None else F.embedding(words, table)
-        after = advance(self._glance(keys, values, rows), gates, hidden, cell)
-        scores = self.logits(self._deep_output(after.hidden, after.context, vectors))
+        shared = state.shared()
+        if shared is None:
+            rows = EvenRows(values.shape[0], words.shape[0] // values.shape[0])
+            after = advance(self._glance(keys, values, rows), gates, *state.rows)
+            seen = self.context_to_output(after.context)
+        else:
+            (hidden, cell), image_of, places = shared
+            after = advance(self._glance(keys, values, Rows(image_of, len(values))), gates, hidden, cell, places)
+            seen = self.context_to_output(after.context).index_select(0, places)
+        scores = self.logits(self._deep_output(after.hidden, seen, vectors))
         return scores, DecoderState((after.hidden, after.cell), state.images)
 
     def attention(self, features: Tensor, inputs: Tensor) -> Tensor:

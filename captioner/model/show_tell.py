@@ -76,8 +76,8 @@ class ShowTell(Decoder):
         elif state is None:
             zeros = image.new_zeros(self.lstm.num_layers, image.shape[0], self.lstm.hidden_size)
             state = zeros, zeros
-        rows = tuple(part.transpose(0, 1).repeat_interleave(width, dim=0) for part in state)
-        return DecoderState(rows, (image,))
+        h, c = (part.transpose(0, 1) for part in state)
+        return DecoderState.begin((h, c), (image,), width)
 
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """See ``Decoder.step``."""

@@ -16,7 +16,7 @@ from torchvision import models
 from captioner.errors import CaptionerError, ModelError
 from captioner.model.backbones import backbone_names, build_backbone, check_backbone, default_weights
 from captioner.model.encoder import Encoder
-from captioner.model.fusing import ActivatedConv2d, fused
+from captioner.model.fusing import FusedConv2d, fused
 
 
 @dataclass(frozen=True)
@@ -440,7 +440,8 @@ def test_a_copy_for_inference_gives_the_same_features(name: str, activated: int)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     left = [module for module in fast.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert len(left) < len(norms) or not norms
-    assert sum(isinstance(module, ActivatedConv2d) for module in fast.modules()) == activated
+    convolutions = [module for module in fast.modules() if isinstance(module, FusedConv2d)]
+    assert sum(not isinstance(one.activation, torch.nn.Identity) for one in convolutions) == activated
     assert fast.transform == encoder.transform
     assert not any(parameter.requires_grad for parameter in fast.parameters())
 
@@ -465,13 +466,15 @@ def test_what_cannot_be_followed_is_left_as_it_is() -> None:
 def test_activations_are_computed_within_convolutions() -> None:
     convolution = torch.nn.Conv2d(3, 5, 3, stride=2, padding=1)
     images = torch.randn(2, 3, 9, 9)
-    for activation in (torch.nn.ReLU(), torch.nn.ReLU6(), torch.nn.Hardswish(), torch.nn.SiLU()):
-        plain = torch.nn.Sequential(convolution, activation)
+    for activation in (torch.nn.ReLU(), torch.nn.ReLU6(), torch.nn.Hardswish(), torch.nn.SiLU(), torch.nn.Sigmoid()):
+        plain = torch.nn.Sequential(convolution, activation, torch.nn.ReLU())
+        fast = fused(plain)
         with torch.inference_mode():
-            expected, found = plain(images), fused(plain)(images)
+            expected, found = plain(images), fast(images)
         torch.testing.assert_close(found, expected, msg=str(activation))
+        assert any(isinstance(part, FusedConv2d) for part in fast.modules())
     shared = torch.nn.Sequential(convolution, torch.nn.Conv2d(5, 5, 1, padding="same"), torch.nn.ReLU())
-    assert not any(isinstance(part, ActivatedConv2d) for part in fused(shared).modules())
+    assert sum(isinstance(part, FusedConv2d) for part in fused(shared).modules()) == 1
 
 
 def test_without_the_operator_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:

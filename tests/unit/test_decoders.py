@@ -44,6 +44,8 @@ def test_beams_of_several_pictures_step_as_each_alone(kind: str) -> None:
         kept, parents = torch.tensor([0, 2]), torch.tensor([[2, 0, 0], [1, 1, 2]])
         rows = (kept.unsqueeze(1) * width + parents).flatten()
         scores, _ = decoder.step(following[kept].flatten(), state.select(rows, kept))
+        in_two, _ = decoder.step(following[kept].flatten(), state.select(torch.arange(9)).select(rows, kept))
+        assert torch.equal(in_two, scores)
         scores = scores.view(2, width, WORDS)
         for number, image in enumerate(kept.tolist()):
             for beam in range(width):
