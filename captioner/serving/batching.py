@@ -1,15 +1,15 @@
 """Dynamic batching: what several requests bring is computed together, in the order in which it came.
 
-There is no timer to tune: whenever a worker is free it takes its share of what waits, so that batches grow with the
-load and a single request waits for nobody. Only where more is known to be on its way does it wait for that, a moment.
+Whenever a worker is free it takes its share of what waits, so that batches grow with the load and a single request
+waits for nobody. Clients that have just been answered are mostly about to ask again, and a larger batch costs less a
+picture: so where more has been usual, a worker waits for that, a small part of the time that its work takes.
 """
 
 import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -18,8 +18,10 @@ from captioner.serving.problems import busy
 T = TypeVar("T")
 R = TypeVar("R")
 
-_MOMENT = 0.01
-"""Seconds that a free worker waits, at most, for what is on its way."""
+_PATIENCE = 0.15
+"""How long a free worker waits for its usual share, at most: this part of what its last batch took."""
+_FORGETTING = 0.8
+"""What is left of a load that has gone, after each batch."""
 
 
 @dataclass(eq=False)
@@ -50,8 +52,9 @@ class Batcher(Generic[T, R]):
         self._work, self._largest, self._bound, self._taken = work, largest, bound, taken
         self._waiting: deque[_Entry[T, R]] = deque()
         self._changed = threading.Condition()
-        self._coming = 0
         self._free = 0
+        self._at_work = 0
+        self._usual = 0.0  # How many wait or are at work, of late.
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._threads = [
@@ -69,17 +72,6 @@ class Batcher(Generic[T, R]):
         """Raise ``Problem`` 503 unless there is room for ``more``."""
         if len(self._waiting) + more > self._bound:
             raise busy("too many pictures are waiting")
-
-    @contextmanager
-    def coming(self) -> Iterator[None]:
-        """While in it, something is being prepared that will be submitted soon."""
-        self._coming += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._coming -= 1
-                self._changed.notify_all()
 
     async def submit(self, items: Sequence[T]) -> list[R]:
         """All answers, in order; cancelled, it takes the items out of the queue.
@@ -114,30 +106,38 @@ class Batcher(Generic[T, R]):
 
     def _run(self, initializer: Callable[[], object]) -> None:
         initializer()
-        while batch := self._take():
+        seconds = 0.0
+        while batch := self._take(_PATIENCE * seconds):
+            start = time.monotonic()
             try:
                 answers: Sequence[R] | BaseException = self._work([entry.item for entry in batch])
             except BaseException as error:  # Whatever it is, someone waits for an answer.
                 answers = error
             self._loop.call_soon_threadsafe(_settle, batch, answers)
+            seconds = time.monotonic() - start
+            with self._changed:
+                self._at_work -= len(batch)
 
-    def _take(self) -> list[_Entry[T, R]]:
+    def _take(self, patience: float) -> list[_Entry[T, R]]:
         """A worker's share, oldest first; nothing once the batcher is closed and nobody waits."""
         with self._changed:
             self._free += 1
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            self._changed.wait_for(self._nothing_more_comes, timeout=_MOMENT)
+            self._changed.wait_for(self._as_many_as_usual, timeout=patience)
             self._changed.wait_for(lambda: self._waiting or self._closed)  # Another may have taken them meanwhile.
             share = min(self._largest, -(-len(self._waiting) // self._free))
             self._free -= 1
+            self._usual = max(self._at_work + len(self._waiting), _FORGETTING * self._usual)
+            self._at_work += share
             batch = [self._waiting.popleft() for _ in range(share)]
             if batch:
                 now = time.monotonic()
                 self._taken(len(batch), [now - entry.since for entry in batch])
         return batch
 
-    def _nothing_more_comes(self) -> bool:
-        return not self._coming or len(self._waiting) >= self._largest * self._free or self._closed
+    def _as_many_as_usual(self) -> bool:
+        share = min(self._largest, self._usual / len(self._threads))
+        return len(self._waiting) >= round(share) or self._closed
 
 
 def _settle(batch: Sequence[_Entry[T, R]], answers: Sequence[R] | BaseException) -> None:

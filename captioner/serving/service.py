@@ -108,8 +108,7 @@ class Service:
         self, engine: Engine, body: bytes, content_type: str, task: "partial[Task]", end: float
     ) -> list[Result]:
         loop = asyncio.get_running_loop()
-        with self._batcher.coming():
-            uploads, pictures = await loop.run_in_executor(self._readers, self._read, engine, body, content_type, end)
+        uploads, pictures = await loop.run_in_executor(self._readers, self._read, engine, body, content_type, end)
         answers = iter(await self._batcher.submit([task(one) for one in pictures if not isinstance(one, ImageError)]))
         results = []
         for upload, picture in zip(uploads, pictures, strict=True):

@@ -93,21 +93,35 @@ def test_free_workers_share_what_waits() -> None:
     assert sorted(run(scenario).batches) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-def test_a_free_worker_waits_a_moment_for_what_is_coming() -> None:
+def test_a_free_worker_waits_for_its_usual_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(gate: Gate) -> None:
+        batcher = gate.batcher()
+        first = asyncio.ensure_future(batcher.submit([1, 2, 3]))
+        await gate.until_begun()
+        await asyncio.sleep(0.1)  # So long it takes; a hundred times that is enough for any machine.
+        gate.open.set()
+        await first
+        again = [asyncio.ensure_future(batcher.submit([4]))]
+        await asyncio.sleep(0.05)
+        assert len(batcher) == 1
+        again += [asyncio.ensure_future(batcher.submit([number])) for number in (5, 6)]
+        assert await asyncio.gather(*again) == [[40], [50], [60]]
+        batcher.close()
+
+    monkeypatch.setattr("captioner.serving.batching._PATIENCE", 100)
+    assert run(scenario).batches == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_it_does_not_wait_long_for_clients_that_have_gone() -> None:
     async def scenario(gate: Gate) -> None:
         gate.open.set()
         batcher = gate.batcher()
-        with batcher.coming():
-            first = asyncio.ensure_future(batcher.submit([1]))
-            await asyncio.sleep(0)
-            second = asyncio.ensure_future(batcher.submit([2]))
-            await asyncio.sleep(0)
-        assert await asyncio.gather(first, second) == [[10], [20]]
-        with batcher.coming():  # Which never comes: nobody waits for it for long.
-            assert await asyncio.wait_for(batcher.submit([3]), 5) == [30]
+        await batcher.submit(list(range(8)))
+        for number in range(20):
+            assert await asyncio.wait_for(batcher.submit([number]), 5) == [10 * number]
         batcher.close()
 
-    assert run(scenario).batches == [[1, 2], [3]]
+    assert [len(batch) for batch in run(scenario).batches] == [8, *[1] * 20]
 
 
 def test_a_full_queue_says_so() -> None:
