@@ -17,7 +17,7 @@ class DecoderState:
     """What a decoder remembers between two words, for W rows of each of B images (row = image * W + beam)."""
 
     memories: tuple[Tensor, ...]
-    """Change with every word; first dimension B * W, or less where ``places`` are given."""
+    """Change with every word; first dimension B * W, or any with ``places``."""
     images: tuple[Tensor, ...] = ()
     """Computed once from the features; first dimension B."""
     places: Tensor | None = None
@@ -46,6 +46,8 @@ class DecoderState:
         if self.places is None or len(self.places) == len(self.images[0]):
             return None
         different, places = torch.unique(self.places, return_inverse=True)
+        if len(different) == len(places):
+            return None
         image_of_rows = torch.arange(len(places), device=places.device) // (len(places) // len(self.images[0]))
         image_of = torch.empty_like(different).scatter_(0, places, image_of_rows)
         return tuple(part.index_select(0, different) for part in self.memories), image_of, places
