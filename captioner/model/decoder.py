@@ -41,7 +41,7 @@ class DecoderState:
     def shared(self) -> tuple[tuple[Tensor, ...], Tensor, Tensor] | None:
         """Each memory once, (U, ...), its image (U,), and each row's place among those (B * W,); None: none is shared.
 
-        Asks ``images`` for how many they are.
+        For decoders that keep something in ``images``, whose number tells how many rows each has.
         """
         if self.places is None or len(self.places) == len(self.images[0]):
             return None
