@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from captioner.serving import batching
 from captioner.serving.batching import Batcher
 from captioner.serving.problems import Problem
 
@@ -108,7 +109,7 @@ def test_a_free_worker_waits_for_its_usual_share(monkeypatch: pytest.MonkeyPatch
         assert await asyncio.gather(*again) == [[40], [50], [60]]
         batcher.close()
 
-    monkeypatch.setattr("captioner.serving.batching._PATIENCE", 100)
+    monkeypatch.setattr(batching, "_PATIENCE", 100)
     assert run(scenario).batches == [[1, 2, 3], [4, 5, 6]]
 
 
