@@ -33,7 +33,7 @@ def fused(module: nn.Module) -> nn.Module:
     from torch.fx.experimental.optimization import fuse
 
     try:
-        return _with_activations(cast(fx.GraphModule, fuse(copy.deepcopy(module).eval())))
+        return _fuse_convolutions(cast(fx.GraphModule, fuse(copy.deepcopy(module).eval())))
     except Exception:  # Tracing runs the module's own code on stand-ins, which may raise anything.
         if isinstance(module, nn.Sequential):
             return nn.Sequential(*map(fused, module))
@@ -80,7 +80,7 @@ def _has_post_ops(dtype: torch.dtype) -> bool:
         return False
 
 
-def _with_activations(module: fx.GraphModule) -> fx.GraphModule:
+def _fuse_convolutions(module: fx.GraphModule) -> fx.GraphModule:
     parts = dict(module.named_modules())
     nodes = list(module.graph.nodes)
     calls = Counter(node.target for node in nodes)
@@ -92,12 +92,11 @@ def _with_activations(module: fx.GraphModule) -> fx.GraphModule:
             continue
         after = next(iter(node.users))
         activation = nn.ReLU() if after.target is F.relu else parts.get(str(after.target))
-        if len(node.users) > 1 or type(activation) not in _POST_OPS:
-            module.set_submodule(str(node.target), FusedConv2d(one, nn.Identity()))
-            continue
-        assert activation is not None
+        if len(node.users) == 1 and activation is not None and type(activation) in _POST_OPS:
+            after.replace_all_uses_with(node)
+            module.graph.erase_node(after)
+        else:
+            activation = nn.Identity()
         module.set_submodule(str(node.target), FusedConv2d(one, activation))
-        after.replace_all_uses_with(node)
-        module.graph.erase_node(after)
     module.recompile()
     return module

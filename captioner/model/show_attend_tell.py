@@ -88,15 +88,17 @@ class ShowAttendTell(Decoder):
         # An exported graph is better small: of ten thousand words the table has 80 MB.
         table = None if torch.compiler.is_compiling() else self.gates_of_words
         gates = self.from_word(vectors) if table is None else F.embedding(words, table)
-        shared = state.shared()
+        shared, places = state.shared(), None
+        rows: Rows = EvenRows(values.shape[0], words.shape[0] // values.shape[0])
         if shared is None:
-            rows = EvenRows(values.shape[0], words.shape[0] // values.shape[0])
-            after = advance(self._glance(keys, values, rows), gates, *state.rows)
-            seen = self.context_to_output(after.context)
+            hidden, cell = state.rows
         else:
             (hidden, cell), image_of, places = shared
-            after = advance(self._glance(keys, values, Rows(image_of, len(values))), gates, hidden, cell, places)
-            seen = self.context_to_output(after.context).index_select(0, places)
+            rows = Rows(image_of, len(values))
+        after = advance(self._glance(keys, values, rows), gates, hidden, cell, places)
+        seen = self.context_to_output(after.context)
+        if places is not None:
+            seen = seen.index_select(0, places)
         scores = self.logits(self._deep_output(after.hidden, seen, vectors))
         return scores, DecoderState((after.hidden, after.cell), state.images)
 

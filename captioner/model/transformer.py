@@ -101,8 +101,8 @@ class Transformer(Decoder):
     def start(self, features: Tensor, width: int) -> DecoderState:
         """See ``Decoder.start``."""
         pictures = self._look(features)
-        nothing = [part.new_empty(features.shape[0] * width, part.shape[1], 0, part.shape[3]) for part in pictures[0]]
-        return DecoderState(tuple(nothing) * len(pictures), tuple(part for pair in pictures for part in pair))
+        nothing = tuple(part.new_empty(features.shape[0], part.shape[1], 0, part.shape[3]) for part in pictures[0])
+        return DecoderState.begin(nothing * len(pictures), tuple(part for pair in pictures for part in pair), width)
 
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """See ``Decoder.step``."""

@@ -107,13 +107,18 @@ def with_mode(name: str, mode: int) -> zipfile.ZipInfo:
     return info
 
 
-def encrypted(folder: Path) -> Path:
-    path = zipped(folder / "e.zip", [("a.jpg", b"a")])
-    data = bytearray(path.read_bytes())
-    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        data[data.index(signature) + offset] |= 1
-    path.write_bytes(data)
-    return path
+def claiming(offset: int, value: int) -> Callable[[Path], Path]:
+    """A zip whose headers have another byte at ``offset``, of the local one; the directory's has it two bytes later."""
+
+    def make(folder: Path) -> Path:
+        path = zipped(folder / "c.zip", [("a.jpg", b"a")])
+        data = bytearray(path.read_bytes())
+        for signature, shift in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+            data[data.index(signature) + offset + shift] = value
+        path.write_bytes(data)
+        return path
+
+    return make
 
 
 def lying(folder: Path) -> Path:
@@ -153,7 +158,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "zip with a line end": (lambda f: zipped(f / "a.zip", [("a\nb", b"x")]), f"the name 'a\\nb' {OUT}"),
     "zip with a link": (lambda f: zipped(f / "a.zip", [(with_mode("l", 0o120777), b"/etc")]), f"'l' {LINK}"),
     "zip with a device": (lambda f: zipped(f / "a.zip", [(with_mode("d", 0o020666), b"")]), f"'d' {LINK}"),
-    "zip, encrypted": (encrypted, "'a.jpg' is encrypted"),
+    "zip, encrypted": (claiming(6, 1), "'a.jpg' is encrypted"),
+    "zip, of an unknown compression": (claiming(8, 77), "is damaged: That compression method is not supported"),
     "zip bomb": (
         lambda f: zipped(f / "a.zip", [("a", bytes(80_000_000))]),
         "it would unpack to more than 67,108,864 bytes",

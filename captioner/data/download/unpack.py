@@ -23,6 +23,7 @@ _SPECIAL: Final = "a link, a device or another special file"
 _BLOCK: Final = 1 << 20
 _CLUTTER: Final = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db"})
 _BROKEN: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, NotImplementedError)
+"""What reading a damaged archive raises; the last is zipfile's, of a compression that it does not know."""
 
 
 @dataclass(frozen=True)
