@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
@@ -108,11 +108,10 @@ def command_reference() -> str:
 
 def parameters(function: Callable[..., Any]) -> Iterator[tuple[bool, str, str, str]]:
     """Of a command: whether each is an argument, how it is written (bold if it must be), what it does, its default."""
-    hints = get_type_hints(function, include_extras=True)
-    for name, parameter in inspect.signature(function).parameters.items():
-        if not get_args(hints[name]):  # What typer passes in itself.
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        if not get_args(parameter.annotation):  # What typer passes in itself.
             continue
-        kind, info = get_args(hints[name])[:2]
+        kind, info = get_args(parameter.annotation)[:2]
         required = parameter.default is inspect.Parameter.empty
         value, several = value_of(kind)
         if isinstance(info, ArgumentInfo):

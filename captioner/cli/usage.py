@@ -1,11 +1,12 @@
 """How typer reads and explains the words of a command line, told in our way: errors in two lines, help for people."""
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -19,8 +20,9 @@ _Refusal: Any = typer.BadParameter.__base__
 
 def name_values(command: Callable[..., Any]) -> None:
     """Say what the values of ``command``'s parameters are called in help, where they do not say so themselves."""
-    hints = get_type_hints(command, include_extras=True)
-    for name, hint in hints.items():
+    # As written: before Python 3.11, get_type_hints adds an Optional where the default is None.
+    for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+        hint = parameter.annotation
         for info in get_args(hint)[1:]:
             if isinstance(info, ParameterInfo) and info.metavar is None:
                 value, several = value_of(get_args(hint)[0])

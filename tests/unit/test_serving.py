@@ -174,7 +174,7 @@ def test_pictures_that_cannot_be_read_are_named_beside_the_others(client: httpx.
     [
         (b"", "the file is empty"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is PostScript, a program rather than a picture"),
-        (png(kind="ICO"), "is ICO, which is not accepted here"),
+        (png((16, 16), kind="ICO"), "is ICO, which is not accepted here"),
         (png()[:-30], "cannot be decoded: broken PNG file"),
     ],
 )
