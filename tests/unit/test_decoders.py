@@ -1,6 +1,7 @@
 """Teacher forcing, stepping and plain autograd agree, for every decoder; and a training step leaves nothing behind."""
 
 import gc
+import math
 
 import attention_reference
 import pytest
@@ -9,7 +10,9 @@ from decoder_cases import CAPTIONS, CASES, KINDS, POSITIONS, WORDS, batch_of, bu
 from torch import Tensor
 from torch.nn import functional as F
 
-from captioner.batch import PAD
+from captioner.batch import PAD, pack_captions
+from captioner.config import DecoderConfig
+from captioner.model.build import build_decoder
 from captioner.model.decoder import Decoder
 from captioner.model.loss import doubly_stochastic_penalty, smoothed_cross_entropy
 
@@ -140,6 +143,25 @@ def test_every_parameter_learns(kind: str) -> None:
     loss.backward()
     idle = [name for name, one in decoder.named_parameters() if one.grad is None or not one.grad.abs().sum() > 0]
     assert idle == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("refined")])
+def test_pictures_are_told_apart_by_what_they_do_not_share(kind: str) -> None:
+    """Features are never below 0, so most of each is common to all; a decoder that drowns in it learns one caption."""
+    torch.manual_seed(0)
+    settings = {"embedding_size": 32, "hidden_size": 32, "attention_size": 32, "dropout": 0.0, **KINDS[kind]}
+    decoder = build_decoder(DecoderConfig.model_validate(settings), 256, 40)
+    pictures = torch.rand(8, 4, 256) + 2
+    batch = pack_captions(pictures, [[[4 + i, 12 + i, 20 + i]] for i in range(8)], start=1, end=2)
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=4e-3)
+    for _ in range(200):
+        hidden = decoder(pictures, batch).hidden
+        loss, _ = smoothed_cross_entropy(hidden, decoder.output_weight, decoder.output_bias, batch.targets, 0.0, None)
+        optimizer.zero_grad()
+        (loss / batch.words).backward()
+        optimizer.step()
+    knowing_nothing = math.log(8) / 4  # Of four words only the first must be guessed.
+    assert float(loss.detach()) / batch.words < knowing_nothing / 4
 
 
 def test_attention_of_each_word_sums_to_one() -> None:
