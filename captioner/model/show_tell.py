@@ -61,7 +61,7 @@ class ShowTell(Decoder):
 
         Their mean is normalised over D (J. L. Ba et al., "Layer Normalization", arXiv 1607.06450), without parameters.
         Rectified features are never below 0, so training moves most what all pictures have in common: left alone, that
-        fills the LSTM's state, and all pictures get one caption.
+        can fill the LSTM's state, and all pictures get one caption.
         """
         mean = self.refiner(features).mean(dim=1)
         image: Tensor = self.dropout(torch.relu(self.image(F.layer_norm(mean, mean.shape[-1:]))))
