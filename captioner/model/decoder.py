@@ -84,7 +84,7 @@ class Decoder(nn.Module, ABC):
         self.output_bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.dropout = Dropout(dropout)
         self.refiner: nn.Module = nn.Identity()
-        """What features (B, P, D) pass through first."""
+        """What features (B, P, D) pass through once they are normalised."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -95,6 +95,16 @@ class Decoder(nn.Module, ABC):
     def output_weight(self) -> Tensor:
         """(V, E): the output layer's matrix."""
         return self.embedding.weight if self.output is None else self.output.weight
+
+    def grid(self, features: Tensor) -> Tensor:
+        """What there is to be looked at: features (B, P, D) -> normalised (B, P, D) or, refined, (B, P, H).
+
+        Each position's numbers get mean 0 and deviation 1 (J. L. Ba et al., "Layer Normalization", arXiv 1607.06450,
+        without gain and bias). Rectified features are never below 0: left alone, training moves most what all pictures
+        have in common, and what tells them apart least.
+        """
+        refined: Tensor = self.refiner(F.layer_norm(features, features.shape[-1:]))
+        return refined
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., E) -> unnormalised scores of the next word (..., V)."""

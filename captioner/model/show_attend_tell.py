@@ -63,7 +63,7 @@ class ShowAttendTell(Decoder):
 
     def _look(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Features (B, P, D) -> values (B, P, H), keys (B, P, A), and the initial h and c (B, H)."""
-        values = self.dropout(self.value(self.refiner(features)))
+        values = self.dropout(self.value(self.grid(features)))
         hidden, cell = torch.tanh(self.initial(values.mean(dim=1))).float().chunk(2, dim=-1)
         return values, self.key(values).float(), hidden, cell
 

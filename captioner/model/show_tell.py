@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from captioner.batch import Batch
 from captioner.model.decoder import Decoded, Decoder, DecoderState
@@ -18,7 +17,7 @@ Conditioning = Literal["first", "initial", "every"]
 
 
 class ShowTell(Decoder):
-    """LSTM decoder over the mean of the picture's features, normalised, projected, rectified and dropped out."""
+    """LSTM decoder over the mean of the picture's grid, projected, rectified and dropped out."""
 
     def __init__(
         self,
@@ -57,14 +56,8 @@ class ShowTell(Decoder):
         return Decoded(self.dropout(self.to_embedding(hidden[steps, rows])))
 
     def embed_image(self, features: Tensor) -> Tensor:
-        """Features (B, P, D) -> the picture's vector (B, E).
-
-        Their mean is normalised over D (J. L. Ba et al., "Layer Normalization", arXiv 1607.06450), without parameters.
-        Rectified features are never below 0, so training moves most what all pictures have in common: left alone, that
-        can fill the LSTM's state, and all pictures get one caption.
-        """
-        mean = self.refiner(features).mean(dim=1)
-        image: Tensor = self.dropout(torch.relu(self.image(F.layer_norm(mean, mean.shape[-1:]))))
+        """Features (B, P, D) -> the picture's vector (B, E)."""
+        image: Tensor = self.dropout(torch.relu(self.image(self.grid(features).mean(dim=1))))
         return image
 
     def initial_state(self, image: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -89,7 +89,7 @@ class Transformer(Decoder):
 
     def _look(self, features: Tensor) -> list[Remembered]:
         """Features (B, P, D) -> what each layer's cross-attention needs of them."""
-        grid = self.dropout(self.image(self.refiner(features)))
+        grid = self.dropout(self.image(self.grid(features)))
         return [layer.picture.remember(grid) for layer in self.layers]  # type: ignore[operator, union-attr]
 
     def _embed(self, words: Tensor, steps: Tensor) -> Tensor:

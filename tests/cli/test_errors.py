@@ -234,7 +234,7 @@ def test_a_checkpoint_of_another_version(cli: Any, tiny_run: Path, tmp_path: Pat
     assert_refused(
         cli("inspect", model),
         1,
-        f"{model} was written in checkpoint version 9, and this captioner reads version 1",
+        f"{model} was written in checkpoint version 9, and this captioner reads version 2",
         "install the captioner version that wrote it (checkpoint.json names it), or train again",
     )
 

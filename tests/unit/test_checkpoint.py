@@ -169,9 +169,9 @@ def test_vocabulary_of_another_model(copy: Path) -> None:
 
 
 def test_another_version(copy: Path) -> None:
-    edit_index(copy, lambda index: index.update(version=2))
+    edit_index(copy, lambda index: index.update(version=1))
     expected = (
-        f"{copy} was written in checkpoint version 2, and this captioner reads version 1",
+        f"{copy} was written in checkpoint version 1, and this captioner reads version 2",
         "install the captioner version that wrote it (checkpoint.json names it), or train again",
     )
     assert refusal(lambda: load_checkpoint(copy)) == expected
@@ -396,7 +396,7 @@ def test_description_says_what_is_inside(saved: Path, tmp_path: Path) -> None:
     sections = describe(saved)
     parameters = sum(parameter.numel() for parameter in model_of(config_of()).decoder.parameters())
     size = sum(file.stat().st_size for file in saved.iterdir())
-    assert sections["checkpoint"] == {"directory": str(saved), "version": 1, "bytes": size}
+    assert sections["checkpoint"] == {"directory": str(saved), "version": 2, "bytes": size}
     assert sections["encoder"] == {
         "backbone": "resnet18",
         "weights": file_of(saved, "encoder").name,
@@ -426,7 +426,7 @@ def test_description_says_what_is_inside(saved: Path, tmp_path: Path) -> None:
 def test_description_in_words_for_people() -> None:
     bins = [{"confidence": 0.114, "accuracy": 0.1, "captions": 1200}]
     sections = {
-        "checkpoint": {"bytes": 41_044_278, "version": 1},
+        "checkpoint": {"bytes": 41_044_278, "version": 2},
         "encoder": {"picture": {"resize": 64, "crop": 48}, "features": {"positions": 4, "size": 512}},
         "decoder": {"parameters": 7_985_135},
         "sampling": SamplingConfig(method="sample", beam_size=7, banned_words=["a", "of"]).model_dump(),
@@ -438,7 +438,7 @@ def test_description_in_words_for_people() -> None:
         },
     }
     assert in_words(sections) == {
-        "checkpoint": {"size": "41 MB", "version": "1"},
+        "checkpoint": {"size": "41 MB", "version": "2"},
         "encoder": {"picture": "shorter side to 64, centre 48x48", "features": "4 positions of 512"},
         "decoder": {"parameters": "7,985,135"},
         "sampling": {

@@ -132,7 +132,7 @@ def test_attention_of_many_rows_equals_that_of_few() -> None:
             given.repeat_interleave(500, dim=1), batch
         )  # 2,500 positions: 100 rows are 2.25 million numbers.
         narrow = decoder(given, batch)
-    torch.testing.assert_close(wide.hidden, narrow.hidden, rtol=0, atol=1e-5)
+    torch.testing.assert_close(wide.hidden, narrow.hidden, rtol=0, atol=2e-5)  # Sums of 2,500 in float32.
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -78,7 +78,8 @@ def test_it_equals_torch_s_decoder_caption_by_caption(embedding: int, captions: 
         words = decoder.embedding.weight[batch.inputs[counted][rows == row]]
         words = decoder.from_embedding(decoder.word_norm(words)) + decoder.position.weight[: len(words)]
         assert torch.equal(steps[rows == row], torch.arange(len(words)))
-        grid = decoder.image[1](decoder.image[0](plain[image]))
+        positions = nn.functional.layer_norm(plain[image], plain[image].shape[1:])
+        grid = decoder.image[1](decoder.image[0](positions))
         mask = nn.Transformer.generate_square_subsequent_mask(len(words))
         seen = reference(words.unsqueeze(0), grid.unsqueeze(0), tgt_mask=mask, tgt_is_causal=True)
         expected = expected.index_put(((rows == row).nonzero().squeeze(1),), decoder.to_embedding(seen[0]))
