@@ -39,6 +39,8 @@ from captioner.training.objectives import CrossEntropy, Objective, SelfCritical
 from captioner.training.trainer import Trainer
 from captioner.vocab import Coverage, Vocabulary, empty_vocabulary
 
+_STANDARD = 256  # Training pictures, at most, whose features say what is common to all.
+
 
 class Experiment:
     """What a config describes; commands take the parts they need, and only those are made."""
@@ -198,6 +200,9 @@ class Experiment:
                 write_text(run / "config.yaml", dump_config(self.config))
         rules_of(self.vocabulary, self.config.sampling)  # Wrong ones are refused now, not after the first epoch.
         records, pictures = self.pictures("train")
+        # A network that begins with random weights has features that soon are others.
+        if not resume and self.beginning is None and self.config.encoder.weights != "none":
+            model.standardise(pictures.read(range(0, len(records), 1 + len(records) // _STANDARD)))
         captions = [
             [self.vocabulary.encode(words) for words in self.training_captions[record.image_id]] for record in records
         ]

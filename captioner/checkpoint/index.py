@@ -10,7 +10,7 @@ from captioner.config import Config
 from captioner.errors import CheckpointError
 from captioner.registry import DECODERS
 
-VERSION = 2  # 1 had the same weights for decoders that did not normalise features.
+VERSION = 2  # 1 had decoders that did not standardise features.
 INDEX = "checkpoint.json"
 
 

@@ -11,6 +11,7 @@ from captioner.batch import Batch
 from captioner.config import DecoderConfig, EncoderConfig
 from captioner.model.decoder import Decoder
 from captioner.model.encoder import Encoder
+from captioner.model.grid import Grid
 from captioner.model.loss import target_log_probs
 from captioner.model.refiner import GridRefiner
 from captioner.model.show_attend_tell import ShowAttendTell
@@ -38,6 +39,12 @@ class CaptionModel(nn.Module):
             features: Tensor = self.encoder(images)
             return features
         return images.to(self.decoder.dtype)
+
+    @torch.no_grad()
+    def standardise(self, images: Tensor) -> None:
+        """Let the decoder see features with mean 0 and deviation 1 over these pictures, as ``features`` takes them."""
+        if isinstance(self.decoder.grid, Grid):
+            self.decoder.grid.standardise(torch.cat([self.features(few) for few in torch.split(images, 16)]))
 
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> "CaptionModel":
         """A copy that is faster and cannot be trained."""
@@ -79,9 +86,10 @@ def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int
     """The decoder as configured, for features of size D = ``feature_size`` and V = ``vocabulary_size`` words."""
     if not config.refiner_layers:
         decoder = _unrefined(config, feature_size, vocabulary_size)
+        decoder.grid = Grid(feature_size, nn.Identity())
     else:
         decoder = _unrefined(config, config.hidden_size, vocabulary_size)
-        decoder.refiner = GridRefiner(
+        refiner = GridRefiner(
             feature_size,
             config.hidden_size,
             layers=config.refiner_layers,
@@ -89,6 +97,7 @@ def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int
             feed_forward_size=config.inner_size,
             dropout=config.dropout,
         )
+        decoder.grid = Grid(feature_size, refiner)
     decoder.embedding.weight.requires_grad_(config.tune_word_vectors)
     return decoder
 

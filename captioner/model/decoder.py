@@ -78,13 +78,14 @@ class Decoder(nn.Module, ABC):
     def __init__(self, vocabulary_size: int, embedding_size: int, dropout: float, tie_embeddings: bool) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
+        # As long as pretrained vectors are; as the output layer's weights, too, such long ones would give wild scores.
+        nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5 if tie_embeddings else 0.35)
         # Tying shares the matrix by using it, not by a second name for it: a checkpoint holds it once.
         self.output = None if tie_embeddings else nn.Linear(embedding_size, vocabulary_size, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.dropout = Dropout(dropout)
-        self.refiner: nn.Module = nn.Identity()
-        """What features (B, P, D) pass through once they are normalised."""
+        self.grid: nn.Module = nn.Identity()
+        """What features (B, P, D) pass through first: ``captioner.model.grid``."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -95,16 +96,6 @@ class Decoder(nn.Module, ABC):
     def output_weight(self) -> Tensor:
         """(V, E): the output layer's matrix."""
         return self.embedding.weight if self.output is None else self.output.weight
-
-    def grid(self, features: Tensor) -> Tensor:
-        """What there is to be looked at: features (B, P, D) -> normalised (B, P, D) or, refined, (B, P, H).
-
-        Each position's numbers get mean 0 and deviation 1 (J. L. Ba et al., "Layer Normalization", arXiv 1607.06450,
-        without gain and bias). Rectified features are never below 0: left alone, training moves most what all pictures
-        have in common, and what tells them apart least.
-        """
-        refined: Tensor = self.refiner(F.layer_norm(features, features.shape[-1:]))
-        return refined
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., E) -> unnormalised scores of the next word (..., V)."""

@@ -34,7 +34,7 @@ class GruDecoder(Decoder):
 
     def begin(self, features: Tensor) -> Tensor:
         """Features (B, P, D) -> the first state (B, H)."""
-        return torch.tanh(self.image(self.refiner(features).mean(dim=1)))
+        return torch.tanh(self.image(self.grid(features).mean(dim=1)))
 
     def start(self, features: Tensor, width: int) -> DecoderState:
         """The state before the first word, a row for each beam."""

@@ -32,8 +32,7 @@ def caption(weights: Weights, features: Tensor, words: list[int]) -> tuple[list[
         product = weights[f"{name}.weight"] @ x
         return product if bias is None else product + bias
 
-    grid = [(position - position.mean()) / (position.var(correction=0) + 1e-5).sqrt() for position in features]
-    values = torch.stack([torch.relu(linear("value.0", position)) for position in grid])
+    values = torch.stack([torch.relu(linear("value.0", position)) for position in features])
     keys = torch.stack([linear("key", value) for value in values])
     hidden, cell = torch.tanh(linear("initial", values.mean(0))).chunk(2)
     size, attention_size = len(hidden), keys.shape[1]

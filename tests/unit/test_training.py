@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torchvision import models
 
 from captioner.checkpoint.reading import load_checkpoint, load_training_state
 from captioner.config import Config
@@ -267,6 +268,31 @@ def test_only_the_stages_that_are_trained_move(tiny_file: Path, tmp_path: Path) 
         moved = not torch.equal(tensor, before[name])
         assert moved == name.startswith(("stages.features/11.", "stages.features/12.")), name
     assert not (tmp_path / "features").exists()
+
+
+@pytest.mark.parametrize("trained", ["encoder.fine_tune=false", "encoder.fine_tune=layer4"])
+def test_the_decoder_sees_training_pictures_features_standardised(
+    tiny_file: Path, tmp_path: Path, trained: str
+) -> None:
+    """Over the pictures trained on, stored or not, each number has mean 0 and deviation 1, or hardly deviates."""
+    torch.manual_seed(0)
+    torch.save(models.resnet18().state_dict(), tmp_path / "weights.pth")
+    own = ["encoder.backbone=resnet18", f"encoder.weights={tmp_path}/weights.pth", f"features.path={tmp_path}/features"]
+    experiment = Experiment(config_of(tiny_file, *own, trained, "training.epochs=1"), ignore)
+    trainer = experiment.trainer(tmp_path / "run", resume=False)
+    _, pictures = experiment.pictures("train")
+    with torch.no_grad():
+        features = trainer.model.features(pictures.read(range(64))).float()
+        seen = trainer.model.decoder.grid(features).flatten(0, 1)
+    torch.testing.assert_close(seen.mean(0), torch.zeros(seen.shape[1]), rtol=0, atol=1e-4)
+    deviation = features.flatten(0, 1).std(0)
+    usual = deviation > 0.11 * deviation.mean()
+    assert usual.float().mean() > 0.5
+    torch.testing.assert_close(seen.std(0)[usual], torch.ones(int(usual.sum())), rtol=0, atol=1e-3)
+    assert seen.std(0).max() < 1.001
+    trainer.fit()
+    kept = load_checkpoint(tmp_path / "run").model.decoder.grid
+    torch.testing.assert_close(kept(features), trainer.model.decoder.grid(features), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

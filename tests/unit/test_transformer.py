@@ -78,8 +78,7 @@ def test_it_equals_torch_s_decoder_caption_by_caption(embedding: int, captions: 
         words = decoder.embedding.weight[batch.inputs[counted][rows == row]]
         words = decoder.from_embedding(decoder.word_norm(words)) + decoder.position.weight[: len(words)]
         assert torch.equal(steps[rows == row], torch.arange(len(words)))
-        positions = nn.functional.layer_norm(plain[image], plain[image].shape[1:])
-        grid = decoder.image[1](decoder.image[0](positions))
+        grid = decoder.image[1](decoder.image[0](plain[image]))
         mask = nn.Transformer.generate_square_subsequent_mask(len(words))
         seen = reference(words.unsqueeze(0), grid.unsqueeze(0), tgt_mask=mask, tgt_is_causal=True)
         expected = expected.index_put(((rows == row).nonzero().squeeze(1),), decoder.to_embedding(seen[0]))
@@ -97,7 +96,7 @@ def test_it_equals_torch_s_decoder_caption_by_caption(embedding: int, captions: 
 
 def test_the_refiner_equals_torch_s_encoder() -> None:
     decoder = build("refined-attention", hidden=HIDDEN)
-    refiner = decoder.refiner
+    refiner = decoder.grid.refiner
     assert isinstance(refiner, GridRefiner)
     layer = nn.TransformerEncoderLayer(HIDDEN, 2, 12, 0.0, nn.functional.gelu, batch_first=True, norm_first=True)
     reference = nn.TransformerEncoder(layer, 2, nn.LayerNorm(HIDDEN), enable_nested_tensor=False)
