@@ -78,8 +78,7 @@ class Decoder(nn.Module, ABC):
     def __init__(self, vocabulary_size: int, embedding_size: int, dropout: float, tie_embeddings: bool) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        # As long as pretrained vectors are; as the output layer's weights, too, such long ones would give wild scores.
-        nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5 if tie_embeddings else 0.35)
+        nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
         # Tying shares the matrix by using it, not by a second name for it: a checkpoint holds it once.
         self.output = None if tie_embeddings else nn.Linear(embedding_size, vocabulary_size, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary_size))

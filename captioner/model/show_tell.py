@@ -32,6 +32,9 @@ class ShowTell(Decoder):
         tie_embeddings: bool,
     ) -> None:
         super().__init__(vocabulary_size, embedding_size, dropout, tie_embeddings)
+        if not tie_embeddings:
+            # As long as pretrained vectors are: from short ones, an LSTM that has only its input learns slowly.
+            self.embedding.weight.data.mul_(0.35 * embedding_size**0.5)
         self.conditioning = conditioning
         self.image = nn.Linear(feature_size, embedding_size)
         self.initial = nn.Linear(embedding_size, 2 * layers * hidden_size) if conditioning == "initial" else None

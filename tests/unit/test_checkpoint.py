@@ -394,7 +394,8 @@ def test_saving_where_one_may_not_write(tmp_path: Path) -> None:
 
 def test_description_says_what_is_inside(saved: Path, tmp_path: Path) -> None:
     sections = describe(saved)
-    parameters = sum(parameter.numel() for parameter in model_of(config_of()).decoder.parameters())
+    # What training pictures told of features counts, too.
+    parameters = sum(tensor.numel() for tensor in model_of(config_of()).decoder.state_dict().values())
     size = sum(file.stat().st_size for file in saved.iterdir())
     assert sections["checkpoint"] == {"directory": str(saved), "version": 2, "bytes": size}
     assert sections["encoder"] == {
