@@ -201,7 +201,8 @@ class Experiment:
         rules_of(self.vocabulary, self.config.sampling)  # Wrong ones are refused now, not after the first epoch.
         records, pictures = self.pictures("train")
         # A network that begins with random weights has features that soon are others.
-        if not resume and self.beginning is None and self.config.encoder.weights != "none":
+        learned_before = self.config.encoder.weights != "none"
+        if model.decoder.standardises and learned_before and not resume and self.beginning is None:
             model.standardise(pictures.read(range(0, len(records), 1 + len(records) // _STANDARD)))
         captions = [
             [self.vocabulary.encode(words) for words in self.training_captions[record.image_id]] for record in records

@@ -10,7 +10,7 @@ from captioner.config import Config
 from captioner.errors import CheckpointError
 from captioner.registry import DECODERS
 
-VERSION = 2  # 1 had decoders that did not standardise features.
+VERSION = 2  # 1 had lstm decoders that did not standardise features.
 INDEX = "checkpoint.json"
 
 

@@ -42,7 +42,7 @@ class CaptionModel(nn.Module):
 
     @torch.no_grad()
     def standardise(self, images: Tensor) -> None:
-        """Let the decoder see features with mean 0 and deviation 1 over these pictures, as ``features`` takes them."""
+        """Let a decoder that standardises do so by these pictures, given as ``features`` takes them."""
         if isinstance(self.decoder.grid, Grid):
             self.decoder.grid.standardise(torch.cat([self.features(few) for few in torch.split(images, 16)]))
 
@@ -84,9 +84,9 @@ def build_encoder(config: EncoderConfig) -> Encoder:
 
 def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int) -> Decoder:
     """The decoder as configured, for features of size D = ``feature_size`` and V = ``vocabulary_size`` words."""
+    refiner: nn.Module = nn.Identity()
     if not config.refiner_layers:
         decoder = _unrefined(config, feature_size, vocabulary_size)
-        decoder.grid = Grid(feature_size, nn.Identity())
     else:
         decoder = _unrefined(config, config.hidden_size, vocabulary_size)
         refiner = GridRefiner(
@@ -97,7 +97,7 @@ def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int
             feed_forward_size=config.inner_size,
             dropout=config.dropout,
         )
-        decoder.grid = Grid(feature_size, refiner)
+    decoder.grid = Grid(feature_size, refiner) if decoder.standardises else refiner
     decoder.embedding.weight.requires_grad_(config.tune_word_vectors)
     return decoder
 

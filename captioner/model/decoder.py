@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,9 @@ class Decoder(nn.Module, ABC):
     ``step`` repeated equals ``forward`` to 1e-5 in float32, which tests check for every decoder. ``start`` and ``step``
     are exported as graphs of any batch size: there, ``len(x)`` would be a constant, and ``x.shape[0]`` is none.
     """
+
+    standardises: ClassVar[bool] = False
+    """Whether features are to have mean 0 and deviation 1 over training pictures, if the encoder has learned before."""
 
     def __init__(self, vocabulary_size: int, embedding_size: int, dropout: float, tie_embeddings: bool) -> None:
         super().__init__()

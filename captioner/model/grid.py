@@ -1,4 +1,4 @@
-"""What decoders look at: the encoder's features, standardised and, where configured, refined."""
+"""Features standardised over training pictures, for decoders that would drown in what all pictures share."""
 
 import torch
 from torch import Tensor, nn

@@ -19,6 +19,8 @@ Conditioning = Literal["first", "initial", "every"]
 class ShowTell(Decoder):
     """LSTM decoder over the mean of the picture's grid, projected, rectified and dropped out."""
 
+    standardises = True
+
     def __init__(
         self,
         feature_size: int,

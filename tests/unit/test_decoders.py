@@ -153,8 +153,8 @@ def test_pictures_are_told_apart_by_what_they_do_not_share(kind: str) -> None:
     settings = {"embedding_size": 32, "hidden_size": 32, "attention_size": 32, "dropout": 0.0, **KINDS[kind]}
     decoder = build_decoder(DecoderConfig.model_validate(settings), 256, 40)
     pictures = torch.rand(8, 4, 256) + 2
-    assert isinstance(decoder.grid, Grid)
-    decoder.grid.standardise(pictures)
+    if isinstance(decoder.grid, Grid):
+        decoder.grid.standardise(pictures)
     batch = pack_captions(pictures, [[[4 + i, 12 + i, 20 + i]] for i in range(8)], start=1, end=2)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=4e-3)
     for _ in range(200):

@@ -277,7 +277,12 @@ def test_the_decoder_sees_training_pictures_features_standardised(
     """Over the pictures trained on, stored or not, each number has mean 0 and deviation 1, or hardly deviates."""
     torch.manual_seed(0)
     torch.save(models.resnet18().state_dict(), tmp_path / "weights.pth")
-    own = ["encoder.backbone=resnet18", f"encoder.weights={tmp_path}/weights.pth", f"features.path={tmp_path}/features"]
+    own = [
+        "encoder.backbone=resnet18",
+        f"encoder.weights={tmp_path}/weights.pth",
+        f"features.path={tmp_path}/features",
+        "decoder.type=lstm",
+    ]
     experiment = Experiment(config_of(tiny_file, *own, trained, "training.epochs=1"), ignore)
     trainer = experiment.trainer(tmp_path / "run", resume=False)
     _, pictures = experiment.pictures("train")

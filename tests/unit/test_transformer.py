@@ -96,7 +96,7 @@ def test_it_equals_torch_s_decoder_caption_by_caption(embedding: int, captions: 
 
 def test_the_refiner_equals_torch_s_encoder() -> None:
     decoder = build("refined-attention", hidden=HIDDEN)
-    refiner = decoder.grid.refiner
+    refiner = decoder.grid
     assert isinstance(refiner, GridRefiner)
     layer = nn.TransformerEncoderLayer(HIDDEN, 2, 12, 0.0, nn.functional.gelu, batch_first=True, norm_first=True)
     reference = nn.TransformerEncoder(layer, 2, nn.LayerNorm(HIDDEN), enable_nested_tensor=False)
