@@ -11,11 +11,11 @@ from captioner.batch import Batch
 from captioner.config import DecoderConfig, EncoderConfig
 from captioner.model.decoder import Decoder
 from captioner.model.encoder import Encoder
-from captioner.model.grid import Grid
 from captioner.model.loss import target_log_probs
 from captioner.model.refiner import GridRefiner
 from captioner.model.show_attend_tell import ShowAttendTell
 from captioner.model.show_tell import ShowTell
+from captioner.model.standardised import Standardised
 from captioner.model.transformer import Transformer
 from captioner.registry import DECODERS
 
@@ -42,9 +42,9 @@ class CaptionModel(nn.Module):
 
     @torch.no_grad()
     def standardise(self, images: Tensor) -> None:
-        """Let a decoder that standardises do so by these pictures, given as ``features`` takes them."""
-        if isinstance(self.decoder.grid, Grid):
-            self.decoder.grid.standardise(torch.cat([self.features(few) for few in torch.split(images, 16)]))
+        """Let a decoder that standardises do so by these training pictures, given as ``features`` takes them."""
+        assert isinstance(self.decoder.grid, Standardised)
+        self.decoder.grid.standardise(torch.cat([self.features(few) for few in torch.split(images, 16)]))
 
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> "CaptionModel":
         """A copy that is faster and cannot be trained."""
@@ -97,7 +97,7 @@ def build_decoder(config: DecoderConfig, feature_size: int, vocabulary_size: int
             feed_forward_size=config.inner_size,
             dropout=config.dropout,
         )
-    decoder.grid = Grid(feature_size, refiner) if decoder.standardises else refiner
+    decoder.grid = Standardised(feature_size, refiner) if decoder.standardises else refiner
     decoder.embedding.weight.requires_grad_(config.tune_word_vectors)
     return decoder
 

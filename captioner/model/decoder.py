@@ -88,7 +88,7 @@ class Decoder(nn.Module, ABC):
         self.output_bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.dropout = Dropout(dropout)
         self.grid: nn.Module = nn.Identity()
-        """What features (B, P, D) pass through first: ``captioner.model.grid``."""
+        """What features (B, P, D) pass through first: standardised if the class asks for it, refined if configured."""
 
     @property
     def dtype(self) -> torch.dtype:

@@ -14,8 +14,8 @@ from captioner.batch import PAD, pack_captions
 from captioner.config import DecoderConfig
 from captioner.model.build import build_decoder
 from captioner.model.decoder import Decoder
-from captioner.model.grid import Grid
 from captioner.model.loss import doubly_stochastic_penalty, smoothed_cross_entropy
+from captioner.model.standardised import Standardised
 
 
 @pytest.mark.parametrize("prepared", [False, True])
@@ -153,7 +153,7 @@ def test_pictures_are_told_apart_by_what_they_do_not_share(kind: str) -> None:
     settings = {"embedding_size": 32, "hidden_size": 32, "attention_size": 32, "dropout": 0.0, **KINDS[kind]}
     decoder = build_decoder(DecoderConfig.model_validate(settings), 256, 40)
     pictures = torch.rand(8, 4, 256) + 2
-    if isinstance(decoder.grid, Grid):
+    if isinstance(decoder.grid, Standardised):
         decoder.grid.standardise(pictures)
     batch = pack_captions(pictures, [[[4 + i, 12 + i, 20 + i]] for i in range(8)], start=1, end=2)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=4e-3)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 
-class Grid(nn.Module):
-    """Features (B, P, D) -> the same with mean 0 and deviation 1 over training pictures, and what is made of them.
+class Standardised(nn.Module):
+    """Features (B, P, D) -> the same with mean 0 and deviation 1 over training pictures, and refined.
 
     Rectified features are never below 0: as they are, training moves most what all pictures have in common, and what
     tells them apart least. An LSTM that sees the picture once can then end with one caption for all.
