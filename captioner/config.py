@@ -205,13 +205,18 @@ class SelfCriticalConfig(Section):
     """A caption's score is its CIDEr plus this times its BLEU-4."""
 
 
+SEARCHES = ("beam", "diverse_beam", "consensus")
+"""Methods of sampling that keep `sampling.beam_size` beginnings of each picture."""
+
+
 class SamplingConfig(Section):
     """How a caption is chosen from the model's next-word probabilities."""
 
-    method: Literal["greedy", "beam", "diverse_beam", "sample"] = "beam"
-    """The likeliest word each time, the likeliest beginnings, those of groups that differ, or words drawn by chance."""
+    method: Literal["greedy", "beam", "diverse_beam", "consensus", "sample"] = "beam"
+    """The likeliest word each time, the likeliest beginnings, those of groups that differ, of what `beam` finds the
+    caption that agrees most with all others, or words drawn by chance."""
     beam_size: Positive = 5
-    """Beginnings kept for each picture by `beam`, and by all groups of `diverse_beam` together."""
+    """Beginnings kept for each picture by `beam` and `consensus`, and by all groups of `diverse_beam` together."""
     max_length: Positive = 20
     """Longest caption, in words."""
     length_penalty: Annotated[float, Field(ge=0)] = 1.0
@@ -251,9 +256,8 @@ class SamplingConfig(Section):
         return self
 
 
-_SEARCHES = ("beam", "diverse_beam")
 _METHODS = {
-    **{"beam_size": _SEARCHES, "length_penalty": (*_SEARCHES, "sample")},
+    **{"beam_size": SEARCHES, "length_penalty": (*SEARCHES, "sample")},
     **dict.fromkeys(("beam_groups", "diversity_strength"), ("diverse_beam",)),
     **dict.fromkeys(("temperature", "top_k", "top_p", "seed"), ("sample",)),
 }

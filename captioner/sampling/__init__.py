@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from captioner.config import SamplingConfig
+from captioner.config import SEARCHES, SamplingConfig
 from captioner.errors import UsageError
 from captioner.sampling.beam import beam_search
+from captioner.sampling.consensus import most_agreed_first
 from captioner.sampling.protocol import Hypothesis, S, StepDecoder
 from captioner.sampling.rules import Rules
 from captioner.sampling.sampler import draw, greedy
@@ -54,6 +55,8 @@ def sample(
         diversity=config.diversity_strength,
         length_penalty=config.length_penalty,
     )
+    if config.method == "consensus":
+        found = [most_agreed_first(several) for several in found]
     return [several[:captions] for several in found]
 
 
@@ -63,9 +66,10 @@ def check_number(config: SamplingConfig, captions: int) -> None:
         raise UsageError(f"{captions} captions of a picture are asked for", "ask for at least one")
     if config.method == "greedy" and captions > 1:
         raise UsageError(
-            "greedy decoding finds one caption of a picture", "add --set sampling.method=beam, diverse_beam or sample"
+            "greedy decoding finds one caption of a picture",
+            "add --set sampling.method=beam, diverse_beam, consensus or sample",
         )
-    if config.method in ("beam", "diverse_beam") and captions > config.beam_size:
+    if config.method in SEARCHES and captions > config.beam_size:
         raise UsageError(
             f"a beam of {config.beam_size} finds at most {config.beam_size} captions of a picture",
             f"ask for fewer, or widen it: --set sampling.beam_size={captions}",

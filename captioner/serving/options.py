@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from captioner.config import SamplingConfig
+from captioner.config import SEARCHES, SamplingConfig
 from captioner.errors import UsageError
 from captioner.sampling import check_number
 from captioner.serving.problems import Problem
@@ -22,10 +22,10 @@ class Options(BaseModel):
     """Captions of each picture, at most: the best one, and alternatives."""
     attention: bool = False
     """Also say where the model looked for each word."""
-    method: Literal["greedy", "beam", "diverse_beam", "sample"] | None = None
+    method: Literal["greedy", "beam", "diverse_beam", "consensus", "sample"] | None = None
     """How words are chosen."""
     beam_size: Annotated[int, Field(ge=1, le=_WIDEST)] | None = None
-    """Beginnings kept by `beam` and `diverse_beam`; by default wide enough for the captions asked for."""
+    """Beginnings kept by `beam`, `diverse_beam` and `consensus`; by default wide enough for the captions asked for."""
     temperature: Annotated[float, Field(gt=0, le=100)] | None = None
     """`sample`: below 1 likely words become likelier, above 1 less so."""
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
@@ -39,7 +39,7 @@ class Options(BaseModel):
         """The model's ``own`` sampling with these changes. Raises ``Problem`` 422 where they do not go together."""
         changes = self.model_dump(exclude={"captions", "attention"}, exclude_none=True)
         merged = own.model_dump() | changes
-        if merged["method"] in ("beam", "diverse_beam") and self.beam_size is None:
+        if merged["method"] in SEARCHES and self.beam_size is None:
             merged["beam_size"] = max(merged["beam_size"], self.captions)
         if merged["method"] == "diverse_beam" and merged["beam_size"] != own.beam_size:
             merged["beam_groups"] = None

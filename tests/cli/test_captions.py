@@ -84,7 +84,7 @@ def test_more_captions_than_the_method_finds(cli: Any, tiny_run: Path, photos: l
     assert (greedy.status, greedy.out) == (2, "")
     assert greedy.err.splitlines() == [
         "error: greedy decoding finds one caption of a picture",
-        "       add --set sampling.method=beam, diverse_beam or sample",
+        "       add --set sampling.method=beam, diverse_beam, consensus or sample",
     ]
     beam = cli("caption", *photos, "--model", tiny_run, "--num-captions", 4)
     assert (beam.status, beam.out) == (2, "")
@@ -192,7 +192,7 @@ def test_captions_obey(cli: Any, tiny_run: Path, photos: list[Path], tmp_path: P
     word = plain[0]["caption"].split()[1]
     rules = ["--set", f"sampling.banned_words=[{word}]", "--set", "sampling.min_length=6"]
     rules += ["--set", "sampling.no_repeat_ngram=1", "--set", "sampling.bad_endings=forbid"]
-    for method in ("greedy", "beam", "diverse_beam", "sample"):
+    for method in ("greedy", "beam", "diverse_beam", "consensus", "sample"):
         rows = rows_of(
             cli, tmp_path / "rows.json", *photos, "--model", tiny_run, *rules, "--set", f"sampling.method={method}"
         )

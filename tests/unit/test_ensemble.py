@@ -95,7 +95,7 @@ def test_a_wide_beam_finds_the_best_of_all_captions() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("method", ["greedy", "beam", "diverse_beam", "sample"])
+@pytest.mark.parametrize("method", ["greedy", "beam", "diverse_beam", "consensus", "sample"])
 def test_all_pictures_at_once_is_each_alone(method: str) -> None:
     ensemble, packed = Ensemble(members(), SHAPES), Ensemble.pack(given(20))
     config = SamplingConfig.model_validate({"method": method, "beam_size": 4})

@@ -20,6 +20,7 @@ METHODS: list[dict[str, Any]] = [
     {"method": "greedy"},
     {"method": "beam", "beam_size": 3},
     {"method": "diverse_beam", "beam_size": 4, "beam_groups": 2},
+    {"method": "consensus", "beam_size": 3},
     {"method": "sample", "temperature": 2.0},
 ]
 

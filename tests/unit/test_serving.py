@@ -134,7 +134,7 @@ def test_sampling_by_request(client: httpx.Client, tiny_run: Path, photos: list[
         ("?captions=11", "captions: expected less than or equal to 10"),
         ("?beam_size=21", "beam_size: expected less than or equal to 20"),
         ("?beam=2", "there is no option 'beam', did you mean 'beam_size'?"),
-        ("?method=magic", "method: expected 'greedy', 'beam', 'diverse_beam' or 'sample'"),
+        ("?method=magic", "method: expected 'greedy', 'beam', 'diverse_beam', 'consensus' or 'sample'"),
         ("?top_p=nan", "top_p: expected less than or equal to 1"),
         ("?method=greedy&captions=2", "greedy decoding finds one caption of a picture"),
         ("?beam_size=2&captions=3", "a beam of 2 finds at most 2 captions of a picture"),
@@ -248,7 +248,7 @@ def test_the_model_is_what_inspect_shows(client: httpx.Client, tiny_run: Path) -
     serving = shown.pop("serving")
     assert serving["attention"] is True
     said = serving["confidence"]
-    assert [name for name, of in said.items() if of["probability"]] == ["greedy", "beam", "diverse_beam"]
+    assert [name for name, of in said.items() if of["probability"]] == ["greedy", "beam", "diverse_beam", "consensus"]
     assert said["beam"]["means"].startswith("Confidence is the probability that a caption is right. Right means close")
     assert said["sample"]["means"] == (
         "Confidence was calibrated for method beam: random captions are right more often than it says."
