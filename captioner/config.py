@@ -267,13 +267,18 @@ _OFF |= {"banned_words": [], "beam_groups": None}
 """Values that change nothing."""
 
 
+def heeds(method: str, name: str) -> bool:
+    """Whether a method of sampling heeds the setting ``sampling.NAME``."""
+    return method in _METHODS.get(name, (method,))
+
+
 def counting(sampling: dict[str, Any]) -> dict[str, Any]:
     """Of the settings of a sampling those that count: that its method heeds, and that change something."""
     method = sampling.get("method")
     return {
         name: value
         for name, value in sampling.items()
-        if method in _METHODS.get(name, (method,)) and not (name in _OFF and value == _OFF[name])
+        if heeds(str(method), name) and not (name in _OFF and value == _OFF[name])
     }
 
 

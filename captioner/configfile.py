@@ -145,10 +145,16 @@ class _Source:
         if detail["type"] == "missing":
             return f"{where}: '{name}' is missing"
         if detail["type"] == "value_error" and isinstance(detail["input"], dict):
-            return f"{where}: {name}: {detail['ctx']['error']}"  # Of a whole section, whose values do not go together.
+            given = [place for key, place in self.places.items() if key[:1] == path and place.startswith("--set ")]
+            # Of a whole section, whose values do not go together.
+            return f"{given[-1] if given else where}: {name}: {detail['ctx']['error']}"
         given = detail["input"]
         message = detail["msg"].replace("Input should be", "expected").replace("a valid ", "a ")
-        message = message.replace("a integer", "an integer").removeprefix("Value error, ")
+        message = (
+            message.replace("a integer", "an integer")
+            .replace("a boolean", "true or false")
+            .removeprefix("Value error, ")
+        )
         if detail["type"] in ("model_type", "dict_type"):
             message = "expected keys and values below it"
         hint = ""
@@ -187,5 +193,5 @@ def _keys_along(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
 def _known_examples(path: Path) -> str:
     folder = path.parent if path.parent.is_dir() else Path("examples")
     known = sorted(str(other) for other in folder.glob("*.yaml")) if folder.is_dir() else []
-    close = nearest(str(path), known)
+    close = nearest(str(path), [other for other in known if other != str(path)])
     return f"give the path of a YAML file{close}" if close else "give the path of a YAML file, as examples/ has them"

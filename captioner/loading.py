@@ -5,7 +5,7 @@ from pathlib import Path
 
 from captioner.checkpoint.reading import load_checkpoints
 from captioner.compute import Compute
-from captioner.config import Config
+from captioner.config import Config, SamplingConfig, heeds
 from captioner.configfile import dump_config, parse_config
 from captioner.errors import UsageError
 from captioner.model.ensemble import together
@@ -23,6 +23,7 @@ def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = (), read: S
     """
     checkpoints = load_checkpoints(paths)
     config = replaced(checkpoints[0].config, paths[0], overrides, read)
+    refuse_unheeded(overrides, config.sampling, [config.sampling])
     compute = Compute.choose(config.training.device, config.training.precision)
     model = together([checkpoint.model for checkpoint in checkpoints])
     return Captioner(model, checkpoints[0].vocabulary, config.sampling, compute, checkpoints[0].calibration)
@@ -45,6 +46,19 @@ def replaced(config: Config, path: Path, overrides: Sequence[str], read: Sequenc
             f"a trained model takes {known}; the rest is for captioner {place}",
         )
     return result
+
+
+def refuse_unheeded(overrides: Sequence[str], asked: SamplingConfig, used: Sequence[SamplingConfig]) -> None:
+    """Raise ``UsageError`` for settings of the sampling ``asked`` for that none of those ``used`` heeds."""
+    methods = list(dict.fromkeys(each.method for each in used))
+    for override in overrides:
+        section, _, name = override.partition("=")[0].partition(".")
+        other_method = name == "method" and asked.method not in methods
+        if section == "sampling" and (other_method or not any(heeds(method, name) for method in methods)):
+            raise UsageError(
+                f"captions are chosen by method {' and '.join(methods)}, where --set {override} has no effect",
+                "leave it out, or choose the method that you mean by --set sampling.method=...",
+            )
 
 
 def _names(keys: Sequence[str], override: str) -> bool:

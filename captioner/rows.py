@@ -39,6 +39,18 @@ def form_of(path: Path) -> Form:
     return Form(path.suffix[1:])
 
 
+def refuse_other_file(path: Path, first_keys: Sequence[str]) -> None:
+    """Raise ``UsageError`` if what stands at ``path`` does not begin as rows do whose first key is one of these."""
+    beginnings = [text for key in first_keys for text in (f"{key},", f'{{"{key}": ', f'[\n{{"{key}": ')]
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(100)
+    except OSError:  # There is none, or writing will say why it cannot be replaced.
+        return
+    if beginning and not beginning.startswith((b"[]", *(text.encode() for text in beginnings))):
+        raise UsageError(f"{path} is there, and holds no captions", "choose another name, or remove it")
+
+
 def write_rows(path: Path, rows: Iterable[_Row], form: Form | None = None, columns: Sequence[str] = ()) -> None:
     """Write rows with the same keys, in the form of the suffix or another. Raises ``UsageError`` and ``StorageError``.
 

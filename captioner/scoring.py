@@ -5,8 +5,10 @@ from pathlib import Path
 
 from captioner.checkpoint.index import find_checkpoint
 from captioner.checkpoint.reading import load_checkpoint, load_checkpoints
+from captioner.config import SEARCHES, Config, SamplingConfig
 from captioner.data.formats.reading import split_named
 from captioner.data.pictures import SeveralPictures
+from captioner.data.shapes.dataset import CAPTIONS_FILE
 from captioner.errors import DatasetError, UsageError
 from captioner.evaluation.contest import Contest
 from captioner.evaluation.evaluator import Evaluation
@@ -14,7 +16,7 @@ from captioner.evaluation.references import References
 from captioner.evaluation.report import Origin
 from captioner.events import Listener
 from captioner.experiment import Experiment
-from captioner.loading import SCORING, load_captioner, replaced
+from captioner.loading import SCORING, load_captioner, refuse_unheeded, replaced
 from captioner.model.ensemble import together
 from captioner.training.log import read_log
 
@@ -47,10 +49,12 @@ def evaluate_beams(
     checkpoints = load_checkpoints(paths)
     experiments = []
     for path, checkpoint in zip(paths, checkpoints, strict=True):
-        experiment = Experiment(replaced(checkpoint.config, path, overrides, SCORING), listener)
+        experiment = _experiment(replaced(checkpoint.config, path, overrides, SCORING), listener)
         experiment.encoder = checkpoint.model.encoder
         experiments.append(experiment)
     first = experiments[0]
+    samplings = [_of_size(first.config.sampling, size) for size in beam_sizes] or [first.config.sampling]
+    refuse_unheeded(overrides, first.config.sampling, samplings)
     validation = first.validation(split)
     if len(paths) > 1:
         validation.pictures = _read_together(paths, experiments, split)
@@ -60,11 +64,6 @@ def evaluate_beams(
         validation.training_captions = {tuple(words) for several in known for words in several}
         validation.near_twins = first.near_twins(validation.records)
     validation.calibration, validation.swaps = checkpoints[0].calibration, _SWAPS
-    sampling = first.config.sampling
-    samplings = [
-        sampling.model_copy(update={"method": "greedy" if size == 1 else "beam", "beam_size": size})
-        for size in beam_sizes
-    ] or [sampling]
     model = together([checkpoint.model for checkpoint in checkpoints])
     return validation.evaluate_samplings(model, checkpoints[0].vocabulary, samplings, first.compute, listener)
 
@@ -87,10 +86,11 @@ def compare_models(
     _refuse_training_split(split, "choose --split val or test")
     checkpoints = [load_checkpoint(path) for path in paths]
     configs = [replaced(each.config, path, overrides, SCORING) for each, path in zip(checkpoints, paths, strict=True)]
-    _check_same_data([Experiment(config, listener) for config in configs], paths, split)
+    refuse_unheeded(overrides, configs[0].sampling, [config.sampling for config in configs])
+    _check_same_data([_experiment(config, listener) for config in configs], paths, split)
     sides = []
     for checkpoint, config in zip(checkpoints, configs, strict=True):
-        experiment = Experiment(config.model_copy(update={"dataset": configs[0].dataset}), listener)
+        experiment = _experiment(config.model_copy(update={"dataset": configs[0].dataset}), listener)
         experiment.encoder = checkpoint.model.encoder
         validation = experiment.validation(split)
         sampling = config.sampling
@@ -99,6 +99,23 @@ def compare_models(
     files = {record.image_id: record.file for record in validation.records}
     names = (str(paths[0]), str(paths[1]))
     return Contest.hold(names, (sides[0], sides[1]), validation.references, files, seed)
+
+
+def _experiment(config: Config, listener: Listener) -> Experiment:
+    """One that is scored: where the shapes are not, none are drawn, since a model may be scored from anywhere."""
+    settings = config.dataset
+    if settings.format == "shapes" and not (Path(settings.root) / CAPTIONS_FILE).exists():
+        raise DatasetError(
+            f"the data set is not in {settings.root}",
+            "run the command where the model was trained, or name the folder by --set dataset.root=FOLDER",
+        )
+    return Experiment(config, listener)
+
+
+def _of_size(sampling: SamplingConfig, size: int) -> SamplingConfig:
+    """The same with another beam: of the same method, if it keeps one."""
+    method = "greedy" if size == 1 else sampling.method if sampling.method in SEARCHES else "beam"
+    return sampling.model_copy(update={"method": method, "beam_size": size, "beam_groups": None})
 
 
 def _refuse_training_split(split: str, remedy: str) -> None:

@@ -1,10 +1,11 @@
 """The command line: registers the commands, and turns errors into two lines and an exit status."""
 
+import errno
 import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
@@ -27,7 +28,7 @@ from captioner.cli import (
 from captioner.cli.console import Console
 from captioner.cli.examples import epilog, split_docstring
 from captioner.cli.usage import Command, Group, name_values
-from captioner.errors import CaptionerError, Interrupted, UsageError
+from captioner.errors import CaptionerError, Interrupted, StorageError, UsageError
 
 app = typer.Typer(
     name="captioner",
@@ -40,6 +41,8 @@ app = typer.Typer(
 )
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What makes a write to standard output fail; files' errors carry their name, and are told where they are written."""
 _SHARED = (preprocess.preprocess, train.train, evaluate.evaluate, caption.caption)
 """Commands whose work several processes share."""
 
@@ -102,6 +105,9 @@ def main() -> None:
     # Threads that wait for each other spin for milliseconds by default. That is a few per cent faster on an idle
     # machine and many times slower beside any other program, so they sleep sooner. Read when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    for stream, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, stream) is None:  # The caller has closed it, and wants to hear nothing.
+            setattr(sys, stream, _nowhere(number))
     words = sys.argv[1:]
     debug = "--debug" in words  # Taken out here, so that it may stand anywhere on the line.
     words = [word for word in words if word != "--debug"]
@@ -114,7 +120,10 @@ def main() -> None:
 def _run(words: list[str], debug: bool) -> None:
     try:
         with processes.only_first_prints():
-            app(words, prog_name=app.info.name)
+            try:
+                app(words, prog_name=app.info.name)
+            finally:
+                sys.stdout.flush()
     except CaptionerError as error:
         if debug:
             raise
@@ -124,3 +133,19 @@ def _run(words: list[str], debug: bool) -> None:
     except BrokenPipeError:  # The reader, such as `head`, has gone.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if debug or error.errno not in _FULL or error.filename is not None:
+            raise
+        sys.stdout = _nowhere(1)  # What is left would fail again when Python ends.
+        problem = f"cannot write to standard output: {os.strerror(error.errno or 0)}"
+        Console().error(StorageError(problem, "free some space, or send the results elsewhere"))
+        sys.exit(StorageError.exit_status)
+
+
+def _nowhere(number: int) -> TextIO:
+    """A stream for ``number`` that takes everything and keeps nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if nowhere != number:
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+    return open(number, "w", encoding="utf-8", closefd=False)

@@ -60,6 +60,8 @@ def compare(
         if gallery is not None:
             from captioner.evaluation.gallery import write_gallery
 
+            if not contest.files:
+                console.warn("the gallery has no pictures: --images names their folder")
             console.done(f"{write_gallery(gallery, contest)} images that differ most are in {gallery}")
     if as_json:
         console.json(contest.to_json())

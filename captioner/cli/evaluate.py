@@ -71,7 +71,7 @@ def evaluate(
         if not processes.is_first():
             return
         if official:
-            evaluations = [score_officially(each, console.listen) for each in evaluations]
+            evaluations = score_officially(evaluations, console.listen)
         for warning in tables.collapses(evaluations):
             console.warn(warning)
         result = [each.beam_json() for each in evaluations] if sizes else evaluations[0].to_json()

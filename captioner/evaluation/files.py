@@ -89,6 +89,6 @@ def _entry(entry: Any, path: Path, number: int) -> tuple[ImageId, str]:
         or not isinstance(entry.get("caption"), str)
         or not isinstance(entry.get("image_id"), int | str)
     ):
-        raise DatasetError(f"{path}: entry {number} lacks 'image_id' or 'caption'", "each entry needs both")
+        raise DatasetError(f"{path}: entry {number} lacks 'image_id' or a text as 'caption'", "each entry needs both")
     # JSON can hold halves of characters, which no file can.
     return entry["image_id"], entry["caption"].encode("utf-8", "replace").decode()

@@ -23,6 +23,8 @@ from captioner.evaluation.references import ImageId
 from captioner.events import Listener, Note, Warned
 
 _Texts = Mapping[ImageId, Sequence[str]]
+_Program = Callable[[_Texts, _Texts], tuple[float, dict[ImageId, float]]]
+"""References and captions, as tokens -> the corpus's score and the images' own."""
 _ENVIRONMENT = {
     # Whatever the machine's language: captions in UTF-8, and decimal points. All versions of Java read this.
     "JAVA_TOOL_OPTIONS": "-Dfile.encoding=UTF-8 -Duser.language=en",
@@ -32,31 +34,41 @@ _ENVIRONMENT = {
 _PATIENCE = 30.0  # Seconds to wait for the host of SPICE's models.
 
 
-def score_officially(evaluation: Evaluation, listener: Listener) -> Evaluation:
+def score_officially(evaluations: Sequence[Evaluation], listener: Listener) -> list[Evaluation]:
     """The same captions scored on the official tokens, with METEOR and SPICE by the programs of their authors.
 
-    What cannot be had is left out, and the listener is warned of it in a line that says how to get it.
+    What cannot be had is left out of all, and the listener is warned of it in a line that says how to get it.
     """
-    if lacking := _lacking():
-        listener(Warned(f"no METEOR and no SPICE, and tokens by {evaluation.tokenizer}: {lacking}"))
-        return evaluation
-    assert evaluation.references is not None
-    listener(Note("official scores: Java takes a minute or two"))
-    texts = {"references": evaluation.references.texts, "captions": _alone(evaluation.captions)}
     try:
-        known, spoken = (_tokenize(several) for several in texts.values())
+        if lacking := _lacking():
+            raise _Failed(lacking)
+        listener(Note("official scores: Java takes a minute or two"))
+        programs: dict[str, _Program] = {"METEOR": _meteor, "SPICE": _spice}
+        return [_score(evaluation, programs, listener) for evaluation in evaluations]
     except _Failed as failure:
-        listener(Warned(f"no METEOR and no SPICE, and tokens by {evaluation.tokenizer}: {failure}"))
-        return evaluation
+        listener(Warned(f"no METEOR and no SPICE, and tokens by {evaluations[0].tokenizer}: {failure}"))
+        return list(evaluations)
+
+
+class _Failed(Exception):
+    """One of the programs did; the text says why."""
+
+
+def _score(evaluation: Evaluation, programs: dict[str, _Program], listener: Listener) -> Evaluation:
+    """By those of the ``programs`` that work; others are warned of and taken out."""
+    assert evaluation.references is not None
+    texts = {"references": evaluation.references.texts, "captions": _alone(evaluation.captions)}
+    known, spoken = (_tokenize(several) for several in texts.values())
     scores = score(
         {image_id: caption.split() for image_id, (caption,) in spoken.items()},
         {image_id: [caption.split() for caption in captions] for image_id, captions in known.items()},
     )
-    for name, compute, remedy in (("METEOR", _meteor, ""), ("SPICE", _spice, _SPICE_REMEDY)):
+    for name, compute in list(programs.items()):
         try:
             corpus, per_image = compute(known, spoken)
         except _Failed as failure:
-            listener(Warned(f"no {name}: {failure}{remedy}"))
+            listener(Warned(f"no {name}: {failure}{_SPICE_REMEDY if name == 'SPICE' else ''}"))
+            del programs[name]
             continue
         scores = Scores(
             {**scores.corpus, name: corpus},
@@ -65,10 +77,6 @@ def score_officially(evaluation: Evaluation, listener: Listener) -> Evaluation:
         )
     tokenizer = f"PTBTokenizer of Stanford CoreNLP 3.4.1, by pycocoevalcap {version('pycocoevalcap')}"
     return replace(evaluation, scores=scores, tokenizer=tokenizer)
-
-
-class _Failed(Exception):
-    """One of the programs did; the text says why."""
 
 
 _SPICE_REMEDY = (

@@ -30,7 +30,7 @@ def tables(evaluations: Sequence[Evaluation], beams: bool) -> list[tuple[Row, li
     if not beams:
         return [(("", ""), score_rows(evaluations[0]))]
     headers = ("beam", *map(written, evaluations[0].scores.corpus), "search", "pictures/s")
-    return [(headers, beam_rows(evaluations)), (("", ""), setting_rows(evaluations[0]))]
+    return [(headers, beam_rows(evaluations)), (("", ""), setting_rows(max(evaluations, key=_beam)))]
 
 
 def beam_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
@@ -40,15 +40,20 @@ def beam_rows(evaluations: Sequence[Evaluation]) -> list[Row]:
         scores = [f"{value:.4f}" for value in evaluation.scores.corpus.values()]
         seconds = evaluation.search_seconds or 0.0
         rate = len(evaluation.scores.per_image) / seconds if seconds else 0.0
-        rows.append((str(evaluation.sampling["beam_size"]), *scores, f"{seconds:.2f} s", f"{rate:.0f}"))
+        rows.append((str(_beam(evaluation)), *scores, f"{seconds:.2f} s", f"{rate:.0f}"))
     return rows
+
+
+def _beam(evaluation: Evaluation) -> int:
+    return int(evaluation.sampling["beam_size"])
 
 
 def setting_rows(evaluation: Evaluation) -> list[Row]:
     """What every score of a table was computed with; without what each row of beams says itself."""
     found = evaluation.to_json()
-    each = {name: value for name, value in found["sampling"].items() if name != "beam_size"} | {"method": "beam"}
-    found["sampling"] = _text(each).replace("method beam", "method beam, and greedy for 1", 1)
+    each = {name: value for name, value in found["sampling"].items() if name != "beam_size"}
+    also = "" if each["method"] == "greedy" else ", and greedy for 1"
+    found["sampling"] = _text(each).replace(each["method"], each["method"] + also, 1)
     names = ("images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training", "sampling")
     return [(name, _text(found[name])) for name in names if found[name] is not None]
 

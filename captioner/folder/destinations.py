@@ -17,7 +17,7 @@ from captioner.events import Listener, Note, Warned
 from captioner.files import atomic_write, storage_error
 from captioner.folder.inputs import refuse_clashes
 from captioner.folder.review import Review, review_path, warn_of_held
-from captioner.rows import Form, form_of, write_rows
+from captioner.rows import Form, form_of, refuse_other_file, write_rows
 
 if TYPE_CHECKING:
     from captioner.folder.job import FolderJob, Row, Watcher, Wording
@@ -130,7 +130,8 @@ class RowsFile:
         self._form = form or suffix
 
     def check(self, files: Sequence[str]) -> None:
-        """Two pictures with one COCO number are refused."""
+        """Two pictures with one COCO number are refused, and a file of something else in the rows' place."""
+        refuse_other_file(self._path, ("file", "image_id"))
         if self._form is Form.coco:
             remedy = "caption them into files of their own, or rename one"
             refuse_clashes(files, image_id, "{} would both be image {}", remedy)

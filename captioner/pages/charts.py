@@ -173,7 +173,14 @@ class _Axis(NamedTuple):
     def ticks(self) -> list[tuple[float, str]]:
         """Places and labels of round numbers."""
         first, last = math.ceil(self.low / self.step - 1e-9), math.floor(self.high / self.step + 1e-9)
-        return [(self(number * self.step), _number(number * self.step)) for number in range(first, last + 1)]
+        digits = max(0, -math.floor(math.log10(self.step) + 1e-9))  # As many as tell one from the next.
+        return [
+            (
+                self(number * self.step),
+                f"{number * self.step:,.{digits}f}" if digits < 6 else f"{number * self.step:.3g}",
+            )
+            for number in range(first, last + 1)
+        ]
 
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:

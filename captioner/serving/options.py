@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from captioner.config import SEARCHES, SamplingConfig
+from captioner.config import SEARCHES, SamplingConfig, heeds
 from captioner.errors import UsageError
 from captioner.sampling import check_number
 from captioner.serving.problems import Problem
@@ -39,6 +39,8 @@ class Options(BaseModel):
         """The model's ``own`` sampling with these changes. Raises ``Problem`` 422 where they do not go together."""
         changes = self.model_dump(exclude={"captions", "attention"}, exclude_none=True)
         merged = own.model_dump() | changes
+        if idle := [name for name in changes if not heeds(merged["method"], name)]:
+            raise Problem(422, f"{idle[0]} has no effect with method {merged['method']}", "leave it out, or add method")
         if merged["method"] in SEARCHES and self.beam_size is None:
             merged["beam_size"] = max(merged["beam_size"], self.captions)
         if merged["method"] == "diverse_beam" and merged["beam_size"] != own.beam_size:

@@ -54,6 +54,25 @@ def test_a_second_run_captions_what_is_new_or_changed(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.jsonl", "captions.jsonl.manifest", "photos"]
 
 
+@pytest.mark.parametrize("name", ["mine.json", "mine.jsonl", "mine.csv"])
+def test_a_file_of_something_else_is_not_written_over(
+    cli: Any, tiny_run: Path, photos: Path, tmp_path: Path, name: str
+) -> None:
+    output = tmp_path / name
+    output.write_text('{"my": "thesis"}')
+    command = ["caption", photos, "--model", tiny_run, "--output", output, "--quiet"]
+    finished = cli(*command)
+    assert (finished.status, finished.out, output.read_text()) == (2, "", '{"my": "thesis"}')
+    assert finished.err.splitlines() == [
+        f"error: {output} is there, and holds no captions",
+        "       choose another name, or remove it",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "photos"]
+    output.write_text("")
+    for more in ([], [], ["--format", "coco"], ["--format", "csv"], []):  # Captions may be replaced, in any form.
+        assert cli(*command, *more).status == 0
+
+
 @pytest.fixture
 def other(tiny_run: Path, tmp_path: Path) -> Path:
     """A model that differs from the tiny one in one weight."""

@@ -56,7 +56,8 @@ def rows_of(cli: Any, output: Path, *arguments: object) -> list[dict[str, Any]]:
 def test_several_captions_of_each_picture(
     cli: Any, tiny_run: Path, photos: list[Path], tmp_path: Path, method: str
 ) -> None:
-    arguments = [*photos, "--model", tiny_run, "--set", f"sampling.method={method}", "--set", "sampling.beam_size=3"]
+    arguments = [*photos, "--model", tiny_run, "--set", f"sampling.method={method}"]
+    arguments += [] if method == "sample" else ["--set", "sampling.beam_size=3"]
     rows = rows_of(cli, tmp_path / "rows.json", *arguments, "--num-captions", 3)
     assert all(list(row) == ["file", "caption", "log_prob", "confidence", "error"] for row in rows)
     files = [row["file"] for row in rows]
@@ -93,6 +94,43 @@ def test_more_captions_than_the_method_finds(cli: Any, tiny_run: Path, photos: l
         "       ask for fewer, or widen it: --set sampling.beam_size=4",
     ]
     assert cli("caption", *photos, "--model", tiny_run, "--num-captions", 0).status == 2
+
+
+def test_settings_that_the_method_does_not_heed_are_refused(
+    cli: Any, tiny_run: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    for command in (["caption", *photos], ["evaluate"], ["compare", tiny_run]):
+        arguments = [*command, tiny_run] if command[0] == "compare" else [*command, "--model", tiny_run]
+        for setting in ("sampling.top_p=0.5", "sampling.seed=2"):
+            finished = cli(*arguments, "--set", setting, "--quiet")
+            assert (finished.status, finished.out) == (2, "")
+            assert finished.err.splitlines() == [
+                f"error: captions are chosen by method beam, where --set {setting} has no effect",
+                "       leave it out, or choose the method that you mean by --set sampling.method=...",
+            ]
+    table = ["evaluate", "--model", tiny_run, "--beam-sizes", "1,2", "--quiet"]
+    assert cli(*table, "--set", "sampling.length_penalty=0.5").status == 0
+    refused = cli(*table, "--set", "sampling.method=sample")
+    assert "captions are chosen by method greedy and beam, where --set sampling.method=sample" in refused.err
+    wide = cli(*table, "--set", "sampling.method=consensus")
+    assert (wide.status, wide.rows[-1][1]) == (
+        0,
+        "method consensus, and greedy for 1, max_length 8, length_penalty 1.0",
+    )
+
+
+def test_a_model_is_scored_where_its_data_is(
+    cli: Any, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (["evaluate", "--model", tiny_run], ["compare", tiny_run, tiny_run]):
+        finished = cli(*command, "--set", "dataset.root=quickstart/data", "--quiet")
+        assert (finished.status, finished.out) == (1, "")
+        assert finished.err.splitlines() == [
+            "error: the data set is not in quickstart/data",
+            "       run the command where the model was trained, or name the folder by --set dataset.root=FOLDER",
+        ]
+    assert not list(tmp_path.iterdir())
 
 
 def test_more_captions_than_the_output_takes(cli: Any, tiny_run: Path, photos: list[Path], tmp_path: Path) -> None:

@@ -269,6 +269,7 @@ def test_pictures_that_are_nearly_training_pictures_are_counted(
 
 def test_of_another_data_set_copies_are_not_counted(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
     other = ["--set", f"dataset.root={tmp_path}/other", "--set", "dataset.size=40"]
+    generate_shapes(tmp_path / "other", images=40)
     finished = cli("evaluate", "--model", tiny_run, *other, "--json", "--quiet")
     assert finished.status == 0
     scores = json.loads(finished.out)
@@ -291,12 +292,9 @@ def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path)
         scores = [f"{entry[name]:.4f}" for name in NAMES]
         assert row == [str(entry["beam_size"]), *scores, f"{seconds:.2f} s", f"{8 / seconds:.0f}"]
         size = entry["beam_size"]
-        method = "greedy" if size == 1 else "beam"
-        alone = cli(
-            "evaluate", "--model", tiny_run, "--json", "--quiet",
-            "--set", f"sampling.method={method}", "--set", f"sampling.beam_size={size}",
-        )  # fmt: skip
-        expected = json.loads(alone.out)
+        setting = "sampling.method=greedy" if size == 1 else f"sampling.beam_size={size}"
+        expected = json.loads(cli("evaluate", "--model", tiny_run, "--json", "--quiet", "--set", setting).out)
+        expected["sampling"]["beam_size"] = size  # Greedy decoding has none of its own.
         assert {name: entry[name] for name in expected} == expected
     settings = dict(finished.rows[4:])
     assert list(settings) == [
@@ -579,6 +577,23 @@ def test_a_reader_that_goes_away_is_no_error(tiny_run: Path, photos: Path) -> No
     finished = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert finished.stderr == ""
     assert finished.stdout.startswith("checkpoint\tdirectory")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    "command", ["inspect RUN", "inspect RUN --json", "caption PHOTO --model RUN --quiet", "--help"]
+)
+def test_results_that_cannot_be_written_are_an_error(tiny_run: Path, shapes: Path, command: str) -> None:
+    words = command.replace("RUN", f"'{tiny_run}'").replace("PHOTO", f"'{shapes}/images/000000.png'")
+    line = f"'{sys.executable}' -m captioner {words}"
+    full = subprocess.run(["bash", "-c", f"{line} > /dev/full"], capture_output=True, text=True, check=False)
+    assert full.returncode == 1
+    assert full.stderr.splitlines() == [
+        "error: cannot write to standard output: No space left on device  [StorageError]",
+        "       free some space, or send the results elsewhere",
+    ]
+    closed = subprocess.run(["bash", "-c", f"{line} >&-"], capture_output=True, text=True, check=False)
+    assert (closed.returncode, closed.stdout, closed.stderr) == (0, "", "")
 
 
 def test_a_job_whose_captions_hardly_differ_is_warned_of(

@@ -118,6 +118,16 @@ def test_the_same_predictions_are_all_ties(cli: Any, files: tuple[Path, Path, Pa
     assert ["CIDEr, image by image", "B wins 0, ties 60, A wins 0"] in finished.rows
 
 
+def test_captions_that_are_the_same_are_in_no_gallery(cli: Any, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    a, _, references = files
+    page = tmp_path / "g.html"
+    finished = cli("compare", a, a, "--references", references, "--gallery", page)
+    assert finished.err.splitlines()[-1] == f"0 images that differ most are in {page}"
+    text = page.read_text(encoding="utf-8")
+    assert "article" not in Counter(text).counts
+    assert "all captions are the same" in text
+
+
 class Counter(HTMLParser):
     """Counts tags and keeps the sources of pictures."""
 
@@ -138,7 +148,10 @@ def test_a_gallery_of_files(cli: Any, files: tuple[Path, Path, Path], tmp_path: 
     page = tmp_path / "new folder" / "g.html"
     finished = cli("compare", a, b, "--references", references, "--gallery", page)
     assert finished.status == 0
-    assert finished.err.splitlines() == [f"50 images that differ most are in {page}"]
+    assert finished.err.splitlines() == [
+        "warning: the gallery has no pictures: --images names their folder",
+        f"50 images that differ most are in {page}",
+    ]
     found = Counter(page.read_text(encoding="utf-8"))
     assert (found.counts["article"], found.sources) == (50, [])
     assert "http" not in page.read_text(encoding="utf-8")

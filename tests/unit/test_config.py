@@ -85,7 +85,7 @@ def test_dump_reads_back_as_the_same_config(text: str) -> None:
             "my.yaml:5: decoder.tune_word_vectors: expected true, since no decoder.word_vectors are given that could "
             "stay as they are, found False",
         ),
-        ("decoder:\n  tie_embeddings: 1\n", "my.yaml:5: decoder.tie_embeddings: expected a boolean, found 1"),
+        ("decoder:\n  tie_embeddings: 1\n", "my.yaml:5: decoder.tie_embeddings: expected true or false, found 1"),
         (
             "decoder:\n  layers: 1\n  layers: 2\n",
             "my.yaml:6: 'decoder.layers' is given twice (first on line 5)",
@@ -134,7 +134,9 @@ def test_all_mistakes_come_at_once() -> None:
 def test_values_that_do_not_go_together() -> None:
     text = DATASET + "sampling:\n  method: diverse_beam\n  beam_size: 6\n  beam_groups: 4\n"
     assert refusal(text)[0] == ["my.yaml:4: sampling: beam_size 6 cannot be shared evenly among beam_groups 4"]
-    assert refusal(DATASET, "sampling.min_length=21")[0] == ["my.yaml: sampling: min_length 21 is above max_length 20"]
+    assert refusal(DATASET, "sampling.min_length=21")[0] == [
+        "--set sampling.min_length=21: sampling: min_length 21 is above max_length 20"
+    ]
 
 
 def test_each_beam_is_a_group_unless_said_otherwise() -> None:
@@ -219,6 +221,7 @@ def test_a_config_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "picture.yaml")
     assert caught.value.problem == f"cannot read the config {tmp_path}/picture.yaml: not a text file"
+    assert caught.value.remedy == "give the path of a YAML file, as examples/ has them"
 
 
 def test_yaml_tags_run_no_code(tmp_path: Path) -> None:

@@ -75,6 +75,11 @@ def test_scorer_gives_the_same_as_score_for_any_selection_of_captions() -> None:
     [
         ({}, REFERENCES, "Images with references but without a caption: 1, 2, 3."),
         (
+            {str(key): ["a", "dog"] for key in REFERENCES},
+            REFERENCES,
+            "Image ids are numbers on one side and texts on the other: 1, 2, 3.",
+        ),
+        (
             {1: []},
             {key: [["a"]] for key in range(1, 7)},
             "Images with references but without a caption: 2, 3, 4 and 2 more.",

@@ -28,7 +28,7 @@ def evaluation() -> Evaluation:
 
 def told(run: Any) -> list[Event]:
     events: list[Event] = []
-    assert run == score_officially(run, events.append)
+    assert [run] == score_officially([run], events.append)
     return events
 
 
@@ -89,7 +89,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
 
 def test_scores_by_the_official_tokens(programs: Programs, capfd: pytest.CaptureFixture[str]) -> None:
     events: list[Event] = []
-    found = score_officially(evaluation(), events.append)
+    found = score_officially([evaluation()], events.append)[0]
     assert events == [Note("official scores: Java takes a minute or two")]
     assert capfd.readouterr() == ("", "")
     scores = found.to_json()
@@ -109,7 +109,7 @@ def test_scores_by_the_official_tokens(programs: Programs, capfd: pytest.Capture
 def test_without_spice_s_models_there_is_no_spice(programs: Programs) -> None:
     programs.failing.add("SPICE")
     events: list[Event] = []
-    found = score_officially(evaluation(), events.append).to_json()
+    found = score_officially([evaluation()], events.append)[0].to_json()
     assert found["METEOR"] == 0.25
     assert "SPICE" not in found
     assert events[1:] == [
@@ -118,6 +118,14 @@ def test_without_spice_s_models_there_is_no_spice(programs: Programs) -> None:
             "from nlp.stanford.edu, a writable folder of pycocoevalcap, and 8 GB of memory"
         )
     ]
+
+
+def test_what_fails_once_is_not_tried_again(programs: Programs) -> None:
+    programs.failing.add("SPICE")
+    events: list[Event] = []
+    found = score_officially([evaluation(), evaluation()], events.append)
+    assert [list(each.scores.corpus)[-1] for each in found] == ["METEOR", "METEOR"]
+    assert [type(event) for event in events] == [Note, Warned]
 
 
 def test_a_tokeniser_that_fails_or_ends_early_changes_nothing(
@@ -136,5 +144,5 @@ def test_nothing_of_it_stays_in_the_environment(programs: Programs, monkeypatch:
 
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Xmx1g")
     before = dict(os.environ)
-    score_officially(replace(evaluation()), lambda _: None)
+    score_officially([replace(evaluation())], lambda _: None)
     assert dict(os.environ) == before

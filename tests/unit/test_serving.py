@@ -136,6 +136,7 @@ def test_sampling_by_request(client: httpx.Client, tiny_run: Path, photos: list[
         ("?beam=2", "there is no option 'beam', did you mean 'beam_size'?"),
         ("?method=magic", "method: expected 'greedy', 'beam', 'diverse_beam', 'consensus' or 'sample'"),
         ("?top_p=nan", "top_p: expected less than or equal to 1"),
+        ("?top_k=3", "top_k has no effect with method beam"),
         ("?method=greedy&captions=2", "greedy decoding finds one caption of a picture"),
         ("?beam_size=2&captions=3", "a beam of 2 finds at most 2 captions of a picture"),
     ],

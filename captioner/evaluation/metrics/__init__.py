@@ -58,6 +58,11 @@ def score(candidates: Mapping[Key, Sequence[str]], references: Mapping[Key, Sequ
 
 def _check_images(candidates: Mapping[Key, object], references: Mapping[Key, object]) -> None:
     missing = [key for key in references if key not in candidates]
+    if missing and {str(key) for key in missing} <= {str(key) for key in candidates}:
+        raise DatasetError(
+            f"Image ids are numbers on one side and texts on the other: {name_some(missing)}.",
+            'Write them alike: 3 is not "3".',
+        )
     if missing:
         raise DatasetError(
             f"Images with references but without a caption: {name_some(missing)}.",
