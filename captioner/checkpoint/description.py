@@ -102,7 +102,8 @@ def _sections(folder: Path, index: dict[str, Any]) -> dict[str, Section]:
 
 
 def _decoder_type(decoder: dict[str, Any]) -> str:
-    details = {"lstm": f" ({decoder['conditioning']})", "transformer": f" ({decoder['layers']} layers)"}
+    layers = f"{decoder['layers']} layer{'' if decoder['layers'] == 1 else 's'}"
+    details = {"lstm": f" ({decoder['conditioning']})", "transformer": f" ({layers})"}
     return str(decoder["type"]) + details.get(decoder["type"], "")
 
 

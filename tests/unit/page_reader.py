@@ -11,7 +11,7 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
         self.open: list[str] = []
-        self.feed(text)
+        self.feed(text.replace("<wbr>", ""))  # A place to break a line, and no text.
         self.close()
         assert self.open == []
 

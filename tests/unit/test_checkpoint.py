@@ -409,6 +409,7 @@ def test_description_says_what_is_inside(saved: Path, tmp_path: Path) -> None:
     for decoder, said in (
         ({"type": "lstm"}, "lstm (first)"),
         ({"type": "transformer", "layers": 3, "heads": 7}, "transformer (3 layers)"),
+        ({"type": "transformer", "layers": 1, "heads": 7}, "transformer (1 layer)"),
     ):
         config = config_of(decoder)
         save_checkpoint(tmp_path / said, model_of(config), VOCABULARY, config, PROVENANCE)
