@@ -26,7 +26,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "beam 3": {"beam_size": 3},
     "greedy": {"method": "greedy"},
     "diverse_beam": {"method": "diverse_beam"},
-    "consensus": {"method": "consensus"},
+    "consensus of 32": {"method": "consensus", "beam_size": 32},
     "no_repeat_ngram 2": {"no_repeat_ngram": 2},
     "length_penalty 0": {"length_penalty": 0.0},
     "sample": {"method": "sample", "temperature": 0.7, "top_p": 0.9},
