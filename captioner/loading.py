@@ -49,12 +49,13 @@ def replaced(config: Config, path: Path, overrides: Sequence[str], read: Sequenc
 
 
 def refuse_unheeded(overrides: Sequence[str], asked: SamplingConfig, used: Sequence[SamplingConfig]) -> None:
-    """Raise ``UsageError`` for settings of the sampling ``asked`` for that none of those ``used`` heeds."""
+    """Raise ``UsageError`` for settings of the sampling ``asked`` for that none of those ``used`` has and heeds."""
     methods = list(dict.fromkeys(each.method for each in used))
     for override in overrides:
         section, _, name = override.partition("=")[0].partition(".")
-        other_method = name == "method" and asked.method not in methods
-        if section == "sampling" and (other_method or not any(heeds(method, name) for method in methods)):
+        if section == "sampling" and not any(
+            heeds(each.method, name) and getattr(each, name) == getattr(asked, name) for each in used
+        ):
             raise UsageError(
                 f"captions are chosen by method {' and '.join(methods)}, where --set {override} has no effect",
                 "leave it out, or choose the method that you mean by --set sampling.method=...",

@@ -110,8 +110,9 @@ def test_settings_that_the_method_does_not_heed_are_refused(
             ]
     table = ["evaluate", "--model", tiny_run, "--beam-sizes", "1,2", "--quiet"]
     assert cli(*table, "--set", "sampling.length_penalty=0.5").status == 0
-    refused = cli(*table, "--set", "sampling.method=sample")
-    assert "captions are chosen by method greedy and beam, where --set sampling.method=sample" in refused.err
+    for setting in ("sampling.method=sample", "sampling.beam_size=3"):
+        refused = cli(*table, "--set", setting)
+        assert f"captions are chosen by method greedy and beam, where --set {setting} has no effect" in refused.err
     wide = cli(*table, "--set", "sampling.method=consensus")
     assert (wide.status, wide.rows[-1][1]) == (
         0,
