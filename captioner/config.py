@@ -214,13 +214,14 @@ class SamplingConfig(Section):
 
     method: Literal["greedy", "beam", "diverse_beam", "consensus", "sample"] = "beam"
     """The likeliest word each time, the likeliest beginnings, those of groups that differ, of what `beam` finds the
-    caption that agrees most with all others, or words drawn by chance."""
+    caption that agrees most with all of it, or words drawn by chance."""
     beam_size: Positive = 5
     """Beginnings kept for each picture by `beam` and `consensus`, and by all groups of `diverse_beam` together."""
     max_length: Positive = 20
     """Longest caption, in words."""
     length_penalty: Annotated[float, Field(ge=0)] = 1.0
-    """Captions rank by log-probability / length ** length_penalty: 0 favours short ones, 1 is the mean per word."""
+    """Captions rank by log-probability / length ** length_penalty: 0 favours short ones, 1 is the mean per word.
+    `consensus` ranks by agreement, and by this only what may vote."""
     beam_groups: Positive | None = None
     """Groups of `diverse_beam`, which share its beams evenly; by default each beam is a group."""
     diversity_strength: Annotated[float, Field(ge=0)] = 0.5

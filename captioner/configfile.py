@@ -145,9 +145,9 @@ class _Source:
         if detail["type"] == "missing":
             return f"{where}: '{name}' is missing"
         if detail["type"] == "value_error" and isinstance(detail["input"], dict):
-            given = [place for key, place in self.places.items() if key[:1] == path and place.startswith("--set ")]
-            # Of a whole section, whose values do not go together.
-            return f"{given[-1] if given else where}: {name}: {detail['ctx']['error']}"
+            reason = str(detail["ctx"]["error"])  # Of a whole section, whose values do not go together.
+            named = [place for key, place in self.places.items() if key[:-1] == path and key[-1] in reason.split()]
+            return f"{max([where, *named], key=lambda place: place.startswith('--set '))}: {name}: {reason}"
         given = detail["input"]
         message = detail["msg"].replace("Input should be", "expected").replace("a valid ", "a ")
         message = (

@@ -23,7 +23,7 @@ def load_captioner(paths: Sequence[Path], overrides: Sequence[str] = (), read: S
     """
     checkpoints = load_checkpoints(paths)
     config = replaced(checkpoints[0].config, paths[0], overrides, read)
-    refuse_unheeded(overrides, config.sampling, [config.sampling])
+    refuse_unheeded(overrides, [config.sampling])
     compute = Compute.choose(config.training.device, config.training.precision)
     model = together([checkpoint.model for checkpoint in checkpoints])
     return Captioner(model, checkpoints[0].vocabulary, config.sampling, compute, checkpoints[0].calibration)
@@ -48,14 +48,12 @@ def replaced(config: Config, path: Path, overrides: Sequence[str], read: Sequenc
     return result
 
 
-def refuse_unheeded(overrides: Sequence[str], asked: SamplingConfig, used: Sequence[SamplingConfig]) -> None:
-    """Raise ``UsageError`` for settings of the sampling ``asked`` for that none of those ``used`` has and heeds."""
-    methods = list(dict.fromkeys(each.method for each in used))
+def refuse_unheeded(overrides: Sequence[str], samplings: Sequence[SamplingConfig]) -> None:
+    """Raise ``UsageError`` for settings of the sampling that the methods of none of ``samplings`` heed."""
+    methods = list(dict.fromkeys(each.method for each in samplings))
     for override in overrides:
         section, _, name = override.partition("=")[0].partition(".")
-        if section == "sampling" and not any(
-            heeds(each.method, name) and getattr(each, name) == getattr(asked, name) for each in used
-        ):
+        if section == "sampling" and name and not any(heeds(method, name) for method in methods):
             raise UsageError(
                 f"captions are chosen by method {' and '.join(methods)}, where --set {override} has no effect",
                 "leave it out, or choose the method that you mean by --set sampling.method=...",

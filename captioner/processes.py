@@ -183,7 +183,6 @@ def only_first_prints() -> Iterator[None]:
             stack.enter_context(redirect_stdout(nowhere))
             stack.enter_context(redirect_stderr(nowhere))
         yield
-        sys.stdout.flush()
 
 
 @contextmanager

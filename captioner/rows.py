@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from captioner.errors import UsageError
-from captioner.files import atomic_write
+from captioner.files import atomic_write, storage_error
 
 _Row = Mapping[str, Any]
 
@@ -39,16 +39,23 @@ def form_of(path: Path) -> Form:
     return Form(path.suffix[1:])
 
 
-def refuse_other_file(path: Path, first_keys: Sequence[str]) -> None:
-    """Raise ``UsageError`` if what stands at ``path`` does not begin as rows do whose first key is one of these."""
-    beginnings = [text for key in first_keys for text in (f"{key},", f'{{"{key}": ', f'[\n{{"{key}": ')]
+def refuse_other_file(path: Path, keys: Sequence[tuple[str, str]]) -> None:
+    """Raise ``UsageError`` for a file at ``path`` that does not begin as rows do whose first two keys are among these.
+
+    Raises ``StorageError`` for one that cannot be read.
+    """
+    if not path.is_file():
+        return
+    texts = [text for a, b in keys for text in (f"{a},{b}", f'{{"{a}": ', f'[\n{{"{a}": ')]
     try:
         with path.open("rb") as file:
             beginning = file.read(100)
-    except OSError:  # There is none, or writing will say why it cannot be replaced.
-        return
-    if beginning and not beginning.startswith((b"[]", *(text.encode() for text in beginnings))):
-        raise UsageError(f"{path} is there, and holds no captions", "choose another name, or remove it")
+    except OSError as error:
+        raise storage_error(error, path) from error
+    if beginning and not beginning.startswith((b"[]", *map(str.encode, texts))):
+        raise UsageError(
+            f"{path} is there, and was not written by captioner caption", "choose another name, or remove it"
+        )
 
 
 def write_rows(path: Path, rows: Iterable[_Row], form: Form | None = None, columns: Sequence[str] = ()) -> None:

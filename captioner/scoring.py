@@ -53,8 +53,8 @@ def evaluate_beams(
         experiment.encoder = checkpoint.model.encoder
         experiments.append(experiment)
     first = experiments[0]
-    samplings = [_of_size(first.config.sampling, size) for size in beam_sizes] or [first.config.sampling]
-    refuse_unheeded(overrides, first.config.sampling, samplings)
+    samplings = _of_sizes(first.config.sampling, beam_sizes, overrides) or [first.config.sampling]
+    refuse_unheeded(overrides, samplings)
     validation = first.validation(split)
     if len(paths) > 1:
         validation.pictures = _read_together(paths, experiments, split)
@@ -86,7 +86,7 @@ def compare_models(
     _refuse_training_split(split, "choose --split val or test")
     checkpoints = [load_checkpoint(path) for path in paths]
     configs = [replaced(each.config, path, overrides, SCORING) for each, path in zip(checkpoints, paths, strict=True)]
-    refuse_unheeded(overrides, configs[0].sampling, [config.sampling for config in configs])
+    refuse_unheeded(overrides, [config.sampling for config in configs])
     _check_same_data([_experiment(config, listener) for config in configs], paths, split)
     sides = []
     for checkpoint, config in zip(checkpoints, configs, strict=True):
@@ -112,10 +112,23 @@ def _experiment(config: Config, listener: Listener) -> Experiment:
     return Experiment(config, listener)
 
 
-def _of_size(sampling: SamplingConfig, size: int) -> SamplingConfig:
-    """The same with another beam: of the same method, if it keeps one."""
-    method = "greedy" if size == 1 else sampling.method if sampling.method in SEARCHES else "beam"
-    return sampling.model_copy(update={"method": method, "beam_size": size, "beam_groups": None})
+def _of_sizes(sampling: SamplingConfig, sizes: Sequence[int], overrides: Sequence[str]) -> list[SamplingConfig]:
+    """The same with other beams: of the same method, if it keeps one."""
+    keeps = sampling.method in SEARCHES
+    for override in overrides if sizes else ():
+        key = override.partition("=")[0]
+        if key == "sampling.beam_size" or (key == "sampling.method" and not keeps):
+            raise UsageError(f"--beam-sizes and --set {override} do not go together", "leave out one of them")
+    found = []
+    for size in sizes:
+        method = "greedy" if size == 1 else sampling.method if keeps else "beam"
+        found.append(sampling.model_copy(update={"method": method, "beam_size": size}))
+        if size % found[-1].groups:
+            raise UsageError(
+                f"a beam of {size} cannot be shared evenly among {found[-1].groups} groups",
+                "choose other --beam-sizes, or other groups by --set sampling.beam_groups=...",
+            )
+    return found
 
 
 def _refuse_training_split(split: str, remedy: str) -> None:

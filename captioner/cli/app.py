@@ -42,7 +42,7 @@ app = typer.Typer(
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""What makes a write to standard output fail; files' errors carry their name, and are told where they are written."""
+"""What makes a write to standard output fail."""
 _SHARED = (preprocess.preprocess, train.train, evaluate.evaluate, caption.caption)
 """Commands whose work several processes share."""
 
@@ -122,24 +122,39 @@ def _run(words: list[str], debug: bool) -> None:
         with processes.only_first_prints():
             try:
                 app(words, prog_name=app.info.name)
-            finally:
+            except SystemExit:  # The normal end, too: a full disk is told of here, and not by Python afterwards.
                 sys.stdout.flush()
+                raise
     except CaptionerError as error:
         if debug:
             raise
         if processes.tells_error():
             Console().error(error)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            sys.stdout = _nowhere(1)  # What is left would fail again when Python ends.
         sys.exit(error.exit_status)
     except BrokenPipeError:  # The reader, such as `head`, has gone.
+        sys.stdout = _nowhere(1)
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        if debug or error.errno not in _FULL or error.filename is not None:
+        if debug or error.errno not in _FULL or _takes_more():
             raise
-        sys.stdout = _nowhere(1)  # What is left would fail again when Python ends.
+        sys.stdout = _nowhere(1)
         problem = f"cannot write to standard output: {os.strerror(error.errno or 0)}"
         Console().error(StorageError(problem, "free some space, or send the results elsewhere"))
         sys.exit(StorageError.exit_status)
+
+
+def _takes_more() -> bool:
+    """Whether standard output can be written to, so that it was something else that failed."""
+    try:
+        os.write(1, b"\n")
+    except OSError:
+        return False
+    return True
 
 
 def _nowhere(number: int) -> TextIO:

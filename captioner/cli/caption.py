@@ -47,7 +47,7 @@ def caption(
         ),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="What does the work: this computer or a Ray cluster.")] = Engine.local,
-    overrides: Annotated[list[str], setting("sampling.beam_size=3")] = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("sampling.max_length=12")] = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:
     """Caption pictures. Those that cannot be read are listed with the reason, and the exit status is 3.

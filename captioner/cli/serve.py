@@ -27,7 +27,7 @@ def serve(
     max_megapixels: Annotated[float, typer.Option(min=0.01, max=100, metavar="MP", help="Largest picture.")] = 40,
     max_seconds: Annotated[float, typer.Option(min=0.1, metavar="S", help="Longest time for a request.")] = 30,
     max_per_client: Annotated[int, typer.Option(min=1, metavar="N", help="Requests of one address at a time.")] = 32,
-    overrides: Annotated[list[str], setting("sampling.beam_size=3")] = [],  # noqa: B006 - typer copies it
+    overrides: Annotated[list[str], setting("sampling.max_length=12")] = [],  # noqa: B006 - typer copies it
     quiet: Quiet = False,
 ) -> None:
     """Serve a web page and a JSON interface (docs/serving.md), until Ctrl-C; what was taken on is finished first.

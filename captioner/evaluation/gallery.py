@@ -12,7 +12,8 @@ ENTRIES = 50
 
 def write_gallery(path: Path, contest: Contest) -> int:
     """Write the gallery; returns its number of images, which all have two captions. Raises ``StorageError``."""
-    entries = [_entry(pair, contest) for pair in contest.pairs()[:ENTRIES] if pair.caption_a != pair.caption_b]
+    pairs = [pair for pair in contest.pairs() if pair.caption_a != pair.caption_b]
+    entries = [_entry(pair, contest) for pair in pairs[:ENTRIES]]
     names, metrics, settings = contest.names, contest_rows(contest), contest_setting_rows(contest)
     write_page(path, "gallery.html.j2", names=names, metrics=metrics, settings=settings, entries=entries)
     return len(entries)

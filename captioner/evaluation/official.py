@@ -44,7 +44,8 @@ def score_officially(evaluations: Sequence[Evaluation], listener: Listener) -> l
             raise _Failed(lacking)
         listener(Note("official scores: Java takes a minute or two"))
         programs: dict[str, _Program] = {"METEOR": _meteor, "SPICE": _spice}
-        return [_score(evaluation, programs, listener) for evaluation in evaluations]
+        found = [_score(evaluation, programs, listener) for evaluation in evaluations]
+        return [replace(each, scores=_without(each.scores, {"METEOR", "SPICE"} - programs.keys())) for each in found]
     except _Failed as failure:
         listener(Warned(f"no METEOR and no SPICE, and tokens by {evaluations[0].tokenizer}: {failure}"))
         return list(evaluations)
@@ -77,6 +78,17 @@ def _score(evaluation: Evaluation, programs: dict[str, _Program], listener: List
         )
     tokenizer = f"PTBTokenizer of Stanford CoreNLP 3.4.1, by pycocoevalcap {version('pycocoevalcap')}"
     return replace(evaluation, scores=scores, tokenizer=tokenizer)
+
+
+def _without(scores: Scores[ImageId], names: set[str]) -> Scores[ImageId]:
+    def left(values: Mapping[str, float]) -> dict[str, float]:
+        return {name: value for name, value in values.items() if name not in names}
+
+    return replace(
+        scores,
+        corpus=left(scores.corpus),
+        per_image={key: left(values) for key, values in scores.per_image.items()},
+    )
 
 
 _SPICE_REMEDY = (

@@ -131,7 +131,8 @@ class RowsFile:
 
     def check(self, files: Sequence[str]) -> None:
         """Two pictures with one COCO number are refused, and a file of something else in the rows' place."""
-        refuse_other_file(self._path, ("file", "image_id"))
+        for path in (self._path, review_path(self._path)):
+            refuse_other_file(path, [("file", "caption"), ("image_id", "caption")])
         if self._form is Form.coco:
             remedy = "caption them into files of their own, or rename one"
             refuse_clashes(files, image_id, "{} would both be image {}", remedy)

@@ -173,14 +173,11 @@ class _Axis(NamedTuple):
     def ticks(self) -> list[tuple[float, str]]:
         """Places and labels of round numbers."""
         first, last = math.ceil(self.low / self.step - 1e-9), math.floor(self.high / self.step + 1e-9)
-        digits = max(0, -math.floor(math.log10(self.step) + 1e-9))  # As many as tell one from the next.
-        return [
-            (
-                self(number * self.step),
-                f"{number * self.step:,.{digits}f}" if digits < 6 else f"{number * self.step:.3g}",
-            )
-            for number in range(first, last + 1)
-        ]
+        # As many digits as tell one from the next.
+        digits = max(0, -math.floor(math.log10(self.step) + 1e-9))
+        largest = math.floor(math.log10(max(abs(self.low), abs(self.high))) + 1e-9)
+        form = f",.{digits}f" if digits < 6 else f".{digits + largest + 1}g"
+        return [(self(number * self.step), format(number * self.step, form)) for number in range(first, last + 1)]
 
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:

@@ -40,7 +40,11 @@ class Options(BaseModel):
         changes = self.model_dump(exclude={"captions", "attention"}, exclude_none=True)
         merged = own.model_dump() | changes
         if idle := [name for name in changes if not heeds(merged["method"], name)]:
-            raise Problem(422, f"{idle[0]} has no effect with method {merged['method']}", "leave it out, or add method")
+            raise Problem(
+                422,
+                f"{idle[0]} has no effect with method {merged['method']}",
+                "leave it out, or ask for another method",
+            )
         if merged["method"] in SEARCHES and self.beam_size is None:
             merged["beam_size"] = max(merged["beam_size"], self.captions)
         if merged["method"] == "diverse_beam" and merged["beam_size"] != own.beam_size:

@@ -59,12 +59,13 @@ def test_a_file_of_something_else_is_not_written_over(
     cli: Any, tiny_run: Path, photos: Path, tmp_path: Path, name: str
 ) -> None:
     output = tmp_path / name
-    output.write_text('{"my": "thesis"}')
+    text = {"mine.json": '{"my": "thesis"}', "mine.jsonl": '{"my": "thesis"}', "mine.csv": "file,size\na.jpg,3\n"}[name]
+    output.write_text(text)
     command = ["caption", photos, "--model", tiny_run, "--output", output, "--quiet"]
     finished = cli(*command)
-    assert (finished.status, finished.out, output.read_text()) == (2, "", '{"my": "thesis"}')
+    assert (finished.status, finished.out, output.read_text()) == (2, "", text)
     assert finished.err.splitlines() == [
-        f"error: {output} is there, and holds no captions",
+        f"error: {output} is there, and was not written by captioner caption",
         "       choose another name, or remove it",
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, "photos"]

@@ -110,9 +110,15 @@ def test_settings_that_the_method_does_not_heed_are_refused(
             ]
     table = ["evaluate", "--model", tiny_run, "--beam-sizes", "1,2", "--quiet"]
     assert cli(*table, "--set", "sampling.length_penalty=0.5").status == 0
-    for setting in ("sampling.method=sample", "sampling.beam_size=3"):
+    for setting in ("sampling.method=sample", "sampling.beam_size=2"):
         refused = cli(*table, "--set", setting)
-        assert f"captions are chosen by method greedy and beam, where --set {setting} has no effect" in refused.err
+        assert refused.err.startswith(f"error: --beam-sizes and --set {setting} do not go together")
+    groups = ["--set", "sampling.method=diverse_beam", "--set", "sampling.beam_groups=2"]
+    assert cli(*table[:3], "--beam-sizes", "4,1", *groups, "--quiet").rows[-1][1].startswith("method diverse_beam, and")
+    uneven = cli(*table[:3], "--beam-sizes", "3", *groups).err
+    assert uneven.startswith("error: a beam of 3 cannot be shared evenly among 2 groups")
+    whole = cli("evaluate", "--model", tiny_run, "--set", "sampling={method: greedy}", "--json", "--quiet")
+    assert json.loads(whole.out)["sampling"]["method"] == "greedy"
     wide = cli(*table, "--set", "sampling.method=consensus")
     assert (wide.status, wide.rows[-1][1]) == (
         0,

@@ -572,10 +572,16 @@ def test_version(cli: Any) -> None:
     assert cli("--version").out == f"captioner {__version__}\n"
 
 
+def as_users_do() -> dict[str, Any]:
+    """Standard output buffered, as it is unless the environment says otherwise."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {"capture_output": True, "text": True, "check": False, "env": environment}
+
+
 def test_a_reader_that_goes_away_is_no_error(tiny_run: Path, photos: Path) -> None:
     command = f"'{sys.executable}' -m captioner inspect '{tiny_run}' | head -n 1"
-    finished = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
-    assert finished.stderr == ""
+    finished = subprocess.run(["bash", "-o", "pipefail", "-c", command], **as_users_do())
+    assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.startswith("checkpoint\tdirectory")
 
 
@@ -586,13 +592,13 @@ def test_a_reader_that_goes_away_is_no_error(tiny_run: Path, photos: Path) -> No
 def test_results_that_cannot_be_written_are_an_error(tiny_run: Path, shapes: Path, command: str) -> None:
     words = command.replace("RUN", f"'{tiny_run}'").replace("PHOTO", f"'{shapes}/images/000000.png'")
     line = f"'{sys.executable}' -m captioner {words}"
-    full = subprocess.run(["bash", "-c", f"{line} > /dev/full"], capture_output=True, text=True, check=False)
+    full = subprocess.run(["bash", "-c", f"{line} > /dev/full"], **as_users_do())
     assert full.returncode == 1
     assert full.stderr.splitlines() == [
         "error: cannot write to standard output: No space left on device  [StorageError]",
         "       free some space, or send the results elsewhere",
     ]
-    closed = subprocess.run(["bash", "-c", f"{line} >&-"], capture_output=True, text=True, check=False)
+    closed = subprocess.run(["bash", "-c", f"{line} >&-"], **as_users_do())
     assert (closed.returncode, closed.stdout, closed.stderr) == (0, "", "")
 
 

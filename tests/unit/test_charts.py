@@ -65,7 +65,9 @@ def test_epochs_are_labelled_by_whole_numbers_and_large_ones_by_few() -> None:
     assert [one.text for one in of_class(many, "text", "middle") if number(one)] == ["5", "10", "15", "20", "25", "30"]
 
 
-@pytest.mark.parametrize("values", [[120.1, 121.9], [1234.2, 1234.9], [0.00012, 0.00019], [1e-9, 4e-9], [5, 2e7]])
+@pytest.mark.parametrize(
+    "values", [[120.1, 121.9], [1234.2, 1234.9], [0.00012, 0.00019], [1e-9, 4e-9], [1, 1.0000001], [5, 2e7]]
+)
 def test_no_two_labels_of_an_axis_are_the_same(values: list[float]) -> None:
     labels = [one.text for one in of_class(line_chart("t", [1, 2], [Series("", values)]), "text", "end")]
     assert 2 <= len(labels) == len(set(labels))

@@ -128,6 +128,22 @@ def test_what_fails_once_is_not_tried_again(programs: Programs) -> None:
     assert [type(event) for event in events] == [Note, Warned]
 
 
+def test_what_fails_later_is_taken_from_all(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def meteor(known: Any, spoken: Any) -> Any:
+        calls.append(known)
+        if len(calls) == 2:
+            programs.failing.add("SPICE")  # Which has worked for the first.
+        return programs.meteor(known, spoken)
+
+    monkeypatch.setattr(official, "_meteor", meteor)
+    found = score_officially([evaluation(), evaluation()], lambda _: None)
+    assert programs.spice_of
+    assert [list(each.scores.corpus)[-1] for each in found] == ["METEOR", "METEOR"]
+    assert all("SPICE" not in row for each in found for row in each.image_rows())
+
+
 def test_a_tokeniser_that_fails_or_ends_early_changes_nothing(
     programs: Programs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
