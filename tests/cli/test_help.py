@@ -115,7 +115,7 @@ def test_help_names_values_as_people_do(cli: Any, name: str) -> None:
 EXAMPLES = {
     **{"lint": "dataset.root=FOLDER", "vocab": "vocab.min_count=3", "preprocess": "features.path=FOLDER"},
     **{"train": "training.epochs=5", "evaluate": "dataset.root=FOLDER", "compare": "dataset.root=FOLDER"},
-    **{"caption": "sampling.max_length=12", "serve": "sampling.beam_size=3"},
+    **{"caption": "sampling.max_length=12", "serve": "sampling.max_length=12"},
 }
 
 
