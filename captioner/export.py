@@ -127,7 +127,7 @@ class _Graphs:
         pixels = torch.zeros(2, 3, side, side, dtype=torch.uint8)
         words = torch.full((2,), self.rules.start)
         with torch.no_grad():
-            states = [model.decoder.start(model.features(pixels), 1)]
+            states = [model.decoder.start(model.features(pixels))]
             for _ in range(2):
                 states.append(model.decoder.step(words, states[-1])[1])
         self.rows = [f"row_{number}" for number in range(len(states[0].rows))]

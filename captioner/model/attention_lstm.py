@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captioner.model.soft_attention import CompareGradients, Rows, compare
+from captioner.model.soft_attention import CompareGradients, Rows, compare, factors
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Glance:
     """The pictures and the matrices that every step uses."""
 
     keys: Tensor
-    """(B, P, A), float32."""
+    """(B, P, A): their ``factors``."""
     values: Tensor
     """(B, P, H), in the computing precision, as are the next two."""
     from_state: Tensor
@@ -49,7 +49,7 @@ class Step:
     gates: Tensor
     """(n, 4H), float32: input, forget, new and output, after their non-linearities."""
     query: Tensor
-    """(u, A), float32."""
+    """(u, A): its ``factors``."""
     weights: Tensor
     """(u, P), float32."""
     seen: Tensor
@@ -71,7 +71,7 @@ def advance(glance: Glance, word: Tensor, hidden: Tensor, cell: Tensor, places: 
     """
     size, attention_size = hidden.shape[1], len(glance.score)
     recurrent, query, gate = torch.split(hidden @ glance.from_state.t(), [4 * size, attention_size, size], dim=1)
-    query, gate = query.float(), torch.sigmoid(gate)
+    query, gate = factors(query), torch.sigmoid(gate)
     scores = compare(glance.keys, query, glance.score, glance.rows)
     weights = torch.softmax(scores, dim=1)
     laid_out = glance.rows.lay_out(weights.to(glance.values.dtype))
@@ -90,18 +90,19 @@ def advance(glance: Glance, word: Tensor, hidden: Tensor, cell: Tensor, places: 
 
 
 def unroll(
-    glance: Glance, words: Tensor, hidden: Tensor, cell: Tensor, counted: Tensor, active: tuple[int, ...]
+    glance: Glance, keys: Tensor, words: Tensor, hidden: Tensor, cell: Tensor, counted: Tensor, active: tuple[int, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All steps of all rows: packed words' shares of the gates (M, 4H), and the initial h and c (N, H).
 
-    ``counted`` (M, 1) is 1, or 0 after a row's end.
+    ``keys`` (B, P, A), which the gradient is by, are those of whose factors ``glance`` is made; ``counted`` (M, 1) is
+    1, or 0 after a row's end.
 
     Returns h and the context of each word, packed, (M, H) each, and each row's attention, (N, P), summed over its
     words.
     """
     result: tuple[Tensor, Tensor, Tensor] = _Unroll.apply(
-        words, hidden, cell, glance.keys, glance.values, glance.from_state, glance.from_context, glance.score,
-        counted, glance.rows, active,
+        words, hidden, cell, keys, glance.values, glance.from_state, glance.from_context, glance.score,
+        counted, glance.keys, glance.rows, active,
     )  # fmt: skip
     return result
 
@@ -119,15 +120,16 @@ class _Unroll(torch.autograd.Function):
         from_context: Tensor,
         score: Tensor,
         counted: Tensor,
+        key_factors: Tensor,
         rows: Rows,
         active: tuple[int, ...],
     ) -> tuple[Tensor, Tensor, Tensor]:
         dtype = words.dtype
-        glance = Glance(keys, values, from_state.to(dtype), from_context.to(dtype), score, rows)
+        glance = Glance(key_factors, values, from_state.to(dtype), from_context.to(dtype), score, rows)
         hidden = hidden.to(dtype)
         ctx.glance, ctx.active, ctx.before, ctx.steps = glance, active, (hidden, cell), []
         ctx.counted = torch.split(counted, list(active))
-        attention = keys.new_zeros(len(hidden), keys.shape[1])
+        attention = key_factors.new_zeros(len(hidden), keys.shape[1])
         with torch.autocast(words.device.type, enabled=False):
             for count, word, mask in zip(active, torch.split(words, list(active)), ctx.counted, strict=True):
                 step = advance(glance, word, hidden[:count], cell[:count])
@@ -188,6 +190,7 @@ class _Unroll(torch.autograd.Function):
             of_projections.t() @ states,
             of_words.t() @ torch.cat([step.context for step in steps]),
             comparison.of_score,
+            None,
             None,
             None,
             None,

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from captioner.batch import Batch
 from captioner.model.dropout import Dropout
 
+_ALIGNED = 16  # Numbers: 64 bytes of float32.
+
 
 @dataclass(frozen=True)
 class DecoderState:
@@ -24,14 +26,6 @@ class DecoderState:
     places: Tensor | None = None
     """(B * W,), int64: where each row's memory stands in ``memories``. Beams that continue one beginning share its
     memory, and need what is computed of that alone only once."""
-
-    @classmethod
-    def begin(cls, memories: tuple[Tensor, ...], images: tuple[Tensor, ...], width: int) -> "DecoderState":
-        """``width`` rows of each of B images, which all begin with its one memory; ``memories`` (B, ...)."""
-        if width == 1:
-            return cls(memories, images)
-        first = torch.arange(memories[0].shape[0], device=memories[0].device)
-        return cls(memories, images, first.repeat_interleave(width))
 
     @cached_property
     def rows(self) -> tuple[Tensor, ...]:
@@ -101,8 +95,13 @@ class Decoder(nn.Module, ABC):
         return self.embedding.weight if self.output is None else self.output.weight
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(..., E) -> unnormalised scores of the next word (..., V)."""
-        return F.linear(hidden, self.output_weight, self.output_bias)
+        """(N, E) -> unnormalised scores of the next word (N, V)."""
+        size, on_cpu = len(self.output_bias), hidden.device.type == "cpu" and hidden.dtype == torch.float32
+        if size % _ALIGNED == 0 or not on_cpu or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return F.linear(hidden, self.output_weight, self.output_bias)
+        # Rows that begin anywhere take the product of float32 matrices a third longer.
+        rows = hidden.new_empty(hidden.shape[0], size + -size % _ALIGNED)[:, :size]
+        return torch.mm(hidden, self.output_weight.t(), out=rows) + self.output_bias
 
     @torch.no_grad()
     def set_word_vectors(self, vectors: Tensor) -> None:
@@ -117,8 +116,8 @@ class Decoder(nn.Module, ABC):
         """Teacher forcing: features (B, P, D) and the batch's captions -> the output layer's inputs."""
 
     @abstractmethod
-    def start(self, features: Tensor, width: int) -> DecoderState:
-        """The state before the first word, for ``width`` rows of each image; features (B, P, D)."""
+    def start(self, features: Tensor) -> DecoderState:
+        """The state before the first word, one row for each image; features (B, P, D)."""
 
     @abstractmethod
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:

@@ -51,10 +51,10 @@ class Ensemble(nn.Module):
         parts = torch.split(features, [math.prod(shape) for shape in self.shapes], dim=1)
         return [part.reshape(len(part), *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
-    def start(self, features: Tensor, width: int) -> EnsembleState:
+    def start(self, features: Tensor) -> EnsembleState:
         """See ``Decoder.start``; features as ``pack`` gives them."""
         parts = zip(self._members, self.unpack(features), strict=True)
-        return EnsembleState(tuple(decoder.start(part, width) for decoder, part in parts))
+        return EnsembleState(tuple(decoder.start(part) for decoder, part in parts))
 
     def step(self, words: Tensor, state: EnsembleState) -> tuple[Tensor, EnsembleState]:
         """See ``Decoder.step``; the scores are the logarithms of the mean probabilities."""

@@ -20,7 +20,7 @@ class Encode(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """See the class."""
-        state = self.model.decoder.start(self.model.features(pixels), 1)
+        state = self.model.decoder.start(self.model.features(pixels))
         return *state.rows, *state.images
 
 

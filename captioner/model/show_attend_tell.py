@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from captioner.batch import PAD, Batch
 from captioner.model.attention_lstm import Glance, advance, unroll
 from captioner.model.decoder import Decoded, Decoder, DecoderState
-from captioner.model.soft_attention import EvenRows, Rows
+from captioner.model.soft_attention import EvenRows, Rows, factors
 
 
 class ShowAttendTell(Decoder):
@@ -54,10 +54,10 @@ class ShowAttendTell(Decoder):
         """Teacher forcing: whatever does not depend on the state is computed before the recurrence, or after it."""
         values, keys, hidden, cell = self._look(features)
         words = self.dropout(self.embedding(batch.inputs).to(values.dtype))
-        glance = self._glance(keys, values, Rows(batch.image_of, len(values)))
+        glance = self._glance(factors(keys.detach()), values, Rows(batch.image_of, len(values)))
         counted = (batch.targets != PAD).unsqueeze(1).float()
         states, contexts, attention = unroll(
-            glance, self.from_word(words), hidden[batch.image_of], cell[batch.image_of], counted, batch.active
+            glance, keys, self.from_word(words), hidden[batch.image_of], cell[batch.image_of], counted, batch.active
         )
         return Decoded(self._deep_output(states, self.context_to_output(contexts), words), attention)
 
@@ -65,10 +65,10 @@ class ShowAttendTell(Decoder):
         """Features (B, P, D) -> values (B, P, H), keys (B, P, A), and the initial h and c (B, H)."""
         values = self.dropout(self.value(self.grid(features)))
         hidden, cell = torch.tanh(self.initial(values.mean(dim=1))).float().chunk(2, dim=-1)
-        return values, self.key(values).float(), hidden, cell
+        return values, self.key(values), hidden, cell
 
-    def _glance(self, keys: Tensor, values: Tensor, rows: Rows) -> Glance:
-        return Glance(keys, values, self.from_state.weight, self.from_context.weight, self.score.float(), rows)
+    def _glance(self, key_factors: Tensor, values: Tensor, rows: Rows) -> Glance:
+        return Glance(key_factors, values, self.from_state.weight, self.from_context.weight, self.score.float(), rows)
 
     def _deep_output(self, hidden: Tensor, seen: Tensor, words: Tensor) -> Tensor:
         """Equation 7, of the state, what ``context_to_output`` makes of the context, and the word before."""
@@ -76,14 +76,14 @@ class ShowAttendTell(Decoder):
         output: Tensor = self.dropout(deep)
         return output
 
-    def start(self, features: Tensor, width: int) -> DecoderState:
+    def start(self, features: Tensor) -> DecoderState:
         """See ``Decoder.start``."""
         values, keys, hidden, cell = self._look(features)
-        return DecoderState.begin((hidden.to(values.dtype), cell), (values, keys), width)
+        return DecoderState((hidden.to(values.dtype), cell), (values, factors(keys)))
 
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """See ``Decoder.step``. Beams that continue one beginning look at the picture once, together."""
-        values, keys = state.images
+        values, key_factors = state.images
         vectors = self.embedding(words)
         # An exported graph is better small: of ten thousand words the table has 80 MB.
         table = None if torch.compiler.is_compiling() else self.gates_of_words
@@ -95,7 +95,7 @@ class ShowAttendTell(Decoder):
         else:
             (hidden, cell), image_of, places = shared
             rows = Rows(image_of, len(values))
-        after = advance(self._glance(keys, values, rows), gates, hidden, cell, places)
+        after = advance(self._glance(key_factors, values, rows), gates, hidden, cell, places)
         seen = self.context_to_output(after.context)
         if places is not None:
             seen = seen.index_select(0, places)
@@ -105,9 +105,9 @@ class ShowAttendTell(Decoder):
     def attention(self, features: Tensor, inputs: Tensor) -> Tensor:
         """See ``Decoder.attention``: alpha of the paper's equation 5."""
         values, keys, hidden, cell = self._look(features)
-        glance = self._glance(keys, values, EvenRows(len(values), 1))
+        glance = self._glance(factors(keys), values, EvenRows(len(values), 1))
         hidden = hidden.to(values.dtype)
-        weights = keys.new_empty(*inputs.shape, keys.shape[1])
+        weights = cell.new_empty(*inputs.shape, keys.shape[1])
         for place, word in enumerate(self.from_word(self.embedding(inputs)).unbind(dim=1)):
             step = advance(glance, word, hidden, cell)
             hidden, cell, weights[:, place] = step.hidden, step.cell, step.weights

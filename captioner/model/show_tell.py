@@ -72,7 +72,7 @@ class ShowTell(Decoder):
         h, c = self.initial(image).unflatten(-1, (2, self.lstm.num_layers, -1)).permute(1, 2, 0, 3)
         return torch.tanh(h).contiguous(), c.contiguous()
 
-    def start(self, features: Tensor, width: int) -> DecoderState:
+    def start(self, features: Tensor) -> DecoderState:
         """See ``Decoder.start``."""
         image = self.embed_image(features)
         state = self.initial_state(image)
@@ -82,7 +82,7 @@ class ShowTell(Decoder):
             zeros = image.new_zeros(self.lstm.num_layers, image.shape[0], self.lstm.hidden_size)
             state = zeros, zeros
         h, c = (part.transpose(0, 1) for part in state)
-        return DecoderState.begin((h, c), (image,), width)
+        return DecoderState((h, c), (image,))
 
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """See ``Decoder.step``."""

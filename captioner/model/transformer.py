@@ -98,11 +98,11 @@ class Transformer(Decoder):
         embedded: Tensor = self.dropout(vectors + self.position(steps.clamp(max=_POSITIONS - 1)))
         return embedded
 
-    def start(self, features: Tensor, width: int) -> DecoderState:
+    def start(self, features: Tensor) -> DecoderState:
         """See ``Decoder.start``."""
         pictures = self._look(features)
         nothing = tuple(part.new_empty(features.shape[0], part.shape[1], 0, part.shape[3]) for part in pictures[0])
-        return DecoderState.begin(nothing * len(pictures), tuple(part for pair in pictures for part in pair), width)
+        return DecoderState(nothing * len(pictures), tuple(part for pair in pictures for part in pair))
 
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """See ``Decoder.step``."""

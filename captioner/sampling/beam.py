@@ -43,11 +43,14 @@ def beam_search(
     totals = torch.full((len(features), groups, size), -torch.inf, device=device)
     totals[:, :, 0] = 0.0  # All beams begin alike: only one of a group may have children.
     beginnings = torch.empty(len(features), beam_size, 0, dtype=torch.int64, device=device)
-    words = torch.full((len(features) * beam_size,), rules.start, device=device)
-    state = decoder.start(features, beam_size)
+    words = torch.full_like(alive, rules.start)
+    state = decoder.start(features)
 
-    for _ in range(rules.max_length):
+    for length in range(rules.max_length):
         scores, state = decoder.step(words, state)
+        if not length:  # Until now all beams of an image are one.
+            each = alive.repeat_interleave(beam_size)
+            scores, state = scores[each], state.select(each)
         log_probs = rules.log_probs(scores, beginnings.flatten(0, 1)).view(len(alive), groups, size, -1)
         taken = torch.zeros_like(log_probs[:, 0, 0])
         chosen = []

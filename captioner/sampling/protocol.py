@@ -20,8 +20,8 @@ S = TypeVar("S", bound=State)
 class StepDecoder(Protocol[S]):
     """The step protocol."""
 
-    def start(self, features: Tensor, width: int) -> S:
-        """The state before the first word, for ``width`` rows of each image; features (B, P, D)."""
+    def start(self, features: Tensor) -> S:
+        """The state before the first word, one row for each image; features (B, P, D)."""
 
     def step(self, words: Tensor, state: S) -> tuple[Tensor, S]:
         """Previous words (B * W,) -> unnormalised scores of the next ones (B * W, V), and the state after them."""

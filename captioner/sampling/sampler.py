@@ -75,11 +75,14 @@ def _walk(
     captions = torch.full((count, rules.max_length), rules.end, device=device)
     totals = torch.zeros(count, device=device)
     ended = torch.zeros(count, dtype=torch.bool, device=device)
-    words = torch.full((count,), rules.start, device=device)
-    state = decoder.start(features, width)
+    words = torch.full_like(alive, rules.start)
+    state = decoder.start(features)
     for step in range(rules.max_length):
         rows = (alive.unsqueeze(1) * width + torch.arange(width, device=device)).flatten()
         scores, state = decoder.step(words, state)
+        if not step:  # Until now all rows of an image are one.
+            each = alive.repeat_interleave(width)
+            scores, state = scores[each], state.select(each)
         log_probs = rules.log_probs(scores, captions[rows, :step])
         words = choose(log_probs, rows, step).argmax(dim=1)
         # A row that has ended goes on, for nothing, as long as another of its image does.

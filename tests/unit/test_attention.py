@@ -35,7 +35,7 @@ def looks_of_steps(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> Tensor:
         return plain_attend(queries, keys, values, is_causal=is_causal)
 
     plain_advance, plain_attend = show_attend_tell.advance, F.scaled_dot_product_attention
-    state = decoder.start(features(), 1)
+    state = decoder.start(features())
     found = []
     with monkeypatch.context() as patch:
         patch.setattr(show_attend_tell, "advance", advance)

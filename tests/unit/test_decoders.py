@@ -15,6 +15,7 @@ from captioner.config import DecoderConfig
 from captioner.model.build import build_decoder
 from captioner.model.decoder import Decoder
 from captioner.model.loss import doubly_stochastic_penalty, smoothed_cross_entropy
+from captioner.model.soft_attention import EvenRows, Rows, compare, factors
 from captioner.model.standardised import Standardised
 
 
@@ -29,7 +30,7 @@ def test_stepping_equals_teacher_forcing(kind: str, tied: bool, embedding: int, 
         steps, rows = batch.steps.tolist(), batch.rows.tolist()
         places = {place: number for number, place in enumerate(zip(rows, steps, strict=True))}
         for row, image in enumerate(batch.image_of.tolist()):
-            state = decoder.start(features()[image : image + 1], 1)
+            state = decoder.start(features()[image : image + 1])
             for step in range(steps[-1] + 1):
                 if (row, step) not in places:
                     break
@@ -44,7 +45,7 @@ def test_beams_of_several_pictures_step_as_each_alone(kind: str) -> None:
     words = torch.tensor([[4, 5, 6], [7, 8, 9], [10, 11, 12]])
     following = torch.tensor([[5, 4, 4], [9, 9, 7], [16, 1, 3]])
     with torch.no_grad():
-        _, state = decoder.step(words.flatten(), decoder.start(features(), width))
+        _, state = decoder.step(words.flatten(), decoder.start(features()).select(torch.arange(9) // width))
         kept, parents = torch.tensor([0, 2]), torch.tensor([[2, 0, 0], [1, 1, 2]])
         rows = (kept.unsqueeze(1) * width + parents).flatten()
         scores, _ = decoder.step(following[kept].flatten(), state.select(rows, kept))
@@ -54,7 +55,7 @@ def test_beams_of_several_pictures_step_as_each_alone(kind: str) -> None:
         for number, image in enumerate(kept.tolist()):
             for beam in range(width):
                 first = words[image, parents[number, beam]].view(1)
-                _, alone = decoder.step(first, decoder.start(features()[image : image + 1], 1))
+                _, alone = decoder.step(first, decoder.start(features()[image : image + 1]))
                 expected, _ = decoder.step(following[image, beam].view(1), alone)
                 torch.testing.assert_close(scores[number, beam], expected[0], rtol=0, atol=1e-5)
 
@@ -134,6 +135,27 @@ def test_attention_of_many_rows_equals_that_of_few() -> None:
         )  # 2,500 positions: 100 rows are 2.25 million numbers.
         narrow = decoder(given, batch)
     torch.testing.assert_close(wide.hidden, narrow.hidden, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [EvenRows(2, 2), Rows(torch.tensor([1, 0, 0, 1]), 2)], ids=["even", "any"])
+def test_the_comparison_is_a_tanh_of_a_sum_however_large(rows: Rows) -> None:
+    keys = torch.tensor([[[0.0, 1e-3], [2.0, -3.0], [60.0, -60.0]], [[0.5, 19.0], [-19.0, 1e4], [-1e4, 7.0]]])
+    queries = torch.tensor([[0.0, 1.0], [1e-3, -1.0], [18.9, -18.9], [-0.5, 2.0]])
+    score = torch.tensor([1.0, 0.25])
+    image_of = torch.tensor([0, 0, 1, 1]) if isinstance(rows, EvenRows) else rows.image_of
+    expected = torch.tanh(keys.double()[image_of] + queries.double().unsqueeze(1)) @ score.double()
+    found = compare(factors(keys), factors(queries), score, rows)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tied", [True, False])
+def test_scores_are_the_output_layer_s_product(tied: bool) -> None:
+    decoder = build("attention", tied=tied)
+    hidden = torch.randn(7, decoder.output_weight.shape[1], generator=torch.Generator().manual_seed(1))
+    decoder.output_bias.normal_()
+    expected = hidden.double() @ decoder.output_weight.double().t() + decoder.output_bias.double()
+    torch.testing.assert_close(decoder.logits(hidden).double(), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

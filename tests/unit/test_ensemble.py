@@ -35,7 +35,7 @@ def probabilities(words: Sequence[int], image: int) -> Tensor:
     """The mean of the members' next-word probabilities, each member stepped by itself, in double precision."""
     found = []
     for decoder, own in zip(members(), given(), strict=True):
-        state = decoder.start(own[image : image + 1], 1)
+        state = decoder.start(own[image : image + 1])
         for word in (1, *words):
             scores, state = decoder.step(torch.tensor([word]), state)
         found.append(scores[0].double().softmax(dim=0))

@@ -202,7 +202,7 @@ def log_prob(model: CaptionModel, number: int, targets: list[int]) -> Tensor:
 
 @torch.no_grad()
 def likeliest(model: CaptionModel, number: int) -> list[int]:
-    state = model.decoder.start(features()[number : number + 1], 1)
+    state = model.decoder.start(features()[number : number + 1])
     words: list[int] = []
     while len(words) < 6 and (not words or words[-1] != 2):
         scores, state = model.decoder.step(torch.tensor([words[-1] if words else 1]), state)

@@ -127,8 +127,8 @@ class Recomputing:
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
 
-    def start(self, features: Tensor, width: int) -> Beginnings:
-        return Beginnings(features, torch.empty(len(features) * width, 0, dtype=torch.int64))
+    def start(self, features: Tensor) -> Beginnings:
+        return Beginnings(features, torch.empty(len(features), 0, dtype=torch.int64))
 
     def step(self, words: Tensor, state: Beginnings) -> tuple[Tensor, Beginnings]:
         so_far = torch.cat([state.words, words.unsqueeze(1)], dim=1)
@@ -136,8 +136,8 @@ class Recomputing:
         scores = []
         for row, (start, *beginning) in enumerate(so_far.tolist()):
             batch = pack_captions(state.features[row // width :][:1], [[beginning]], start=start, end=2)
-            scores.append(self.decoder.logits(self.decoder(batch.images, batch).hidden[-1]))
-        return torch.stack(scores), Beginnings(state.features, so_far)
+            scores.append(self.decoder.logits(self.decoder(batch.images, batch).hidden[-1:]))
+        return torch.cat(scores), Beginnings(state.features, so_far)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "transformer" in kind])
@@ -162,7 +162,7 @@ def test_beam_search_with_the_cache_is_that_without(kind: str, seed: int) -> Non
 
 def test_the_picture_s_keys_and_values_are_computed_once_a_picture() -> None:
     decoder = transformer()
-    state = decoder.start(features(), 4)
+    state = decoder.start(features()).select(torch.arange(12) // 4)
     _, after = decoder.step(torch.arange(12), state)
     _, later = decoder.step(torch.arange(12), after)
     assert [tuple(part.shape) for part in state.images] == [(3, 2, 5, 5)] * 4
@@ -176,7 +176,7 @@ def test_captions_longer_than_the_positions_still_work() -> None:
     batch = batch_of([[caption]])
     with torch.no_grad():
         forced = decoder.logits(decoder(features(1), batch).hidden)
-        state = decoder.start(features(1), 1)
+        state = decoder.start(features(1))
         for step, word in enumerate(batch.inputs):
             scores, state = decoder.step(word.view(1), state)
             torch.testing.assert_close(scores[0], forced[step], rtol=0, atol=1e-4)

@@ -36,8 +36,8 @@ class TransitionDecoder:
         self.images_seen: list[int] = []
         """How many pictures each step was asked for."""
 
-    def start(self, features: Tensor, width: int) -> Memory:
-        return Memory(torch.zeros(len(features) * width, dtype=torch.int64), features)
+    def start(self, features: Tensor) -> Memory:
+        return Memory(torch.zeros(len(features), dtype=torch.int64), features)
 
     def step(self, words: Tensor, state: Memory) -> tuple[Tensor, Memory]:
         images, tables, _ = state.tables.shape
