@@ -25,20 +25,20 @@ class GruDecoder(Decoder):
 
     def forward(self, features: Tensor, batch: Batch) -> Decoded:
         """Teacher forcing: at each step, the first ``count`` rows of the batch still run."""
-        hidden, states = self.begin(features)[batch.image_of], []
+        hidden, states = self.initial(features)[batch.image_of], []
         words = self.dropout(self.embedding(batch.inputs))
         for count, word in zip(batch.active, torch.split(words, list(batch.active)), strict=True):
             hidden = self.gru(word, hidden[:count])
             states.append(hidden)
         return Decoded(self.dropout(self.to_embedding(torch.cat(states))))
 
-    def begin(self, features: Tensor) -> Tensor:
+    def initial(self, features: Tensor) -> Tensor:
         """Features (B, P, D) -> the first state (B, H)."""
         return torch.tanh(self.image(self.grid(features).mean(dim=1)))
 
-    def start(self, features: Tensor, width: int) -> DecoderState:
-        """The state before the first word, a row for each beam."""
-        return DecoderState((self.begin(features).repeat_interleave(width, dim=0),))
+    def start(self, features: Tensor) -> DecoderState:
+        """The state before the first word, a row for each picture."""
+        return DecoderState((self.initial(features),))
 
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """One word further."""
