@@ -42,7 +42,9 @@ class Compute:
                 raise UsageError(f"there is no {what} '{given}'", f"choose one of {', '.join(known)}")
         if device == "cuda" and not torch.cuda.is_available():
             raise UsageError("there is no GPU that torch can use", "set the device to cpu or auto")
-        chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+        on_gpu = device != "cpu" and torch.cuda.is_available()
+        # With its number: which GPU is meant without one is each thread's own matter.
+        chosen = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
         if precision == "auto":
             gains = processes.of_first(_gains_by_bfloat16(chosen))  # Measured by each, it might differ.
             return cls(chosen, torch.bfloat16 if gains else torch.float32)
@@ -64,12 +66,17 @@ class Compute:
         Where there are as many threads, each worker has one: threads that never wait for each other caption pictures a
         fifth faster than threads that split each matrix product.
         """
-        threads = torch.get_num_threads()
-        share = partial(torch.set_num_threads, max(1, threads // self.workers))
+        threads, workers = torch.get_num_threads(), self.workers
+        begin = partial(self._begin_thread, max(1, threads // workers))
         try:
-            yield from in_order(work, items, workers=self.workers, initializer=share)
+            yield from in_order(work, items, workers=workers, initializer=begin)
         finally:
             torch.set_num_threads(threads)  # What a worker sets, new threads would inherit.
+
+    def _begin_thread(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+        if self.device.type == "cuda" and self.device.index is not None:
+            torch.cuda.set_device(self.device)  # Every thread begins with the first GPU.
 
     def shared_in_order(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """As ``in_order``, but the job's processes share the items; all have all results, which are pickled."""

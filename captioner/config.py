@@ -3,9 +3,10 @@
 The names are public: scripts and documentation rely on them. Reading YAML is ``configfile``'s task.
 """
 
+import os.path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from captioner.registry import DECODERS, FORMATS, one_of
 
@@ -13,7 +14,9 @@ VERSION: Final = 1
 """Version of the configuration's meaning. A file of another version is refused, never guessed at."""
 
 Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Place = Annotated[str, AfterValidator(os.path.expanduser)]
 SplitName = Literal["train", "val", "test"]
 
 
@@ -28,7 +31,7 @@ class DatasetConfig(Section):
 
     format: Annotated[str, one_of(FORMATS)]
     """How captions are stored, as docs/data-formats.md shows; `shapes` is the built-in set, which needs no files."""
-    root: str
+    root: Place
     """Folder of the data set. For `shapes` it is generated there when it is missing."""
     captions: str | dict[SplitName, str] | None = None
     """Captions file, relative to `root`, or one for each split; by default the one that the format usually has."""
@@ -46,7 +49,7 @@ class DatasetConfig(Section):
     """Share of the pictures drawn for validation where the data set says nothing of splits."""
     test_fraction: Fraction = 0.1
     """Share of the pictures drawn for the test where the data set says nothing of splits."""
-    seed: int = 1
+    seed: Seed = 1
     """Seed of that draw, and of the pictures of `shapes`."""
     size: Positive = 4000
     """Pictures that `shapes` generates."""
@@ -66,7 +69,7 @@ class EncoderConfig(Section):
 
     backbone: str = "resnet50"
     """Any classification model of torchvision, by its name there."""
-    weights: str = "default"
+    weights: Place = "default"
     """`default` (torchvision's), `none` (random, to train from scratch), or the path of a state dict."""
     last_stage: str | None = None
     """The stage of the backbone that gives the features, such as a ResNet's `layer3`; by default its last one.
@@ -84,7 +87,7 @@ class EncoderConfig(Section):
 class FeaturesConfig(Section):
     """The store of features that a frozen encoder has computed."""
 
-    path: str | None = None
+    path: Place | None = None
     """Folder of the store; by default `features/<backbone>-<fingerprint>` under the current folder."""
     flip: bool = False
     """Also store the features of the mirrored picture, and train on either, drawn by chance."""
@@ -115,7 +118,7 @@ class DecoderConfig(Section):
     """Heads of a `transformer`'s and the refiner's attention; they share hidden_size evenly."""
     feed_forward_size: Positive | None = None
     """Inner size of a `transformer`'s and the refiner's feed-forward networks; by default 4 times hidden_size."""
-    word_vectors: str | None = None
+    word_vectors: Place | None = None
     """File of word vectors to begin with (GloVe, word2vec or fastText, as text), or `spacy:` and a pipeline's name."""
     tune_word_vectors: bool = True
     """Train the words' vectors too; `false` keeps those of `word_vectors` as they are."""
@@ -153,13 +156,13 @@ class TrainingConfig(Section):
 
     objective: Literal["cross_entropy", "self_critical"] = "cross_entropy"
     """`cross_entropy`: say what people said. `self_critical`: captions that score well; begin with a trained model."""
-    begin_with: str | None = None
+    begin_with: Place | None = None
     """Run or checkpoint whose weights and vocabulary training begins with; encoder and decoder must be the same."""
     epochs: Positive = 20
     """Passes over the training captions, at most."""
     batch_size: Positive = 64
     """Images in a batch; each brings all its captions."""
-    seed: int = 1
+    seed: Seed = 1
     """Seed of everything random. The same seed on the same machine gives the same model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes a GPU when there is one."""
@@ -180,8 +183,7 @@ class TrainingConfig(Section):
     label_smoothing: Fraction = 0.1
     """Share of the target's probability that is spread over the whole vocabulary (`cross_entropy` only)."""
     attention_penalty: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the doubly stochastic term, which asks attention to visit every position (`attention` decoders that
-    learn by `cross_entropy`)."""
+    """Weight of the term that asks attention to visit every position (`attention` that learns by `cross_entropy`)."""
     scheduled_sampling: Fraction = 0.0
     """Share of the words before that are the model's own in the last step; it rises evenly from 0 (`cross_entropy`)."""
     average_decay: Fraction = 0.0
@@ -219,20 +221,20 @@ class SamplingConfig(Section):
     """Beginnings kept for each picture by `beam` and `consensus`, and by all groups of `diverse_beam` together."""
     max_length: Positive = 20
     """Longest caption, in words."""
-    length_penalty: Annotated[float, Field(ge=0)] = 1.0
+    length_penalty: Annotated[float, Field(ge=0, le=10)] = 1.0
     """Captions rank by log-probability / length ** length_penalty: 0 favours short ones, 1 is the mean per word.
     `consensus` ranks by agreement, and by this only what may vote."""
     beam_groups: Positive | None = None
     """Groups of `diverse_beam`, which share its beams evenly; by default each beam is a group."""
     diversity_strength: Annotated[float, Field(ge=0)] = 0.5
     """What a word loses in `diverse_beam`, in log-probability, for each beam of an earlier group that has taken it."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
     """`sample` divides log-probabilities by this: below 1 likely words become likelier, above 1 less so."""
     top_k: Annotated[int, Field(ge=0)] = 0
     """`sample` draws among this many likeliest words; 0: among all."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """`sample` draws among the fewest likeliest words that have this probability together."""
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
+    seed: Seed = 1
     """Seed of `sample`. A picture's draws depend on it and on the picture's number only."""
     min_length: Annotated[int, Field(ge=0)] = 0
     """Shortest caption, in words."""

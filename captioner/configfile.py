@@ -38,7 +38,7 @@ def parse_config(text: str, name: str, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         source.override(values, override)
     version = values.get("version", VERSION)
-    if version != VERSION:
+    if version != VERSION and str(version) != str(VERSION):  # Of the same in quotes, validation says what it is.
         raise ConfigError(
             f"{source.where(('version',))}: this config has version {version}, "
             f"and this captioner reads version {VERSION}",
@@ -72,7 +72,10 @@ class _Source:
         self.mistakes: list[str] = []
 
     def where(self, path: _Path) -> str:
-        """The line or override that gave ``path`` its value, or else its nearest section."""
+        """The line or override that gave ``path`` its value, or else its nearest section; first, an override below."""
+        for key, place in self.places.items():
+            if len(key) > len(path) and key[: len(path)] == path and place.startswith("--set "):
+                return place
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, self.name)
@@ -91,7 +94,10 @@ class _Source:
             raise ConfigError(
                 f"{self.name}: expected sections such as 'dataset:', found something else", "see examples/"
             )
-        value = self._value(node, ())
+        try:
+            value = self._value(node, ())
+        except RecursionError:
+            raise ConfigError(f"{self.name}: an alias stands for something that it is in", "write it out") from None
         assert isinstance(value, dict)
         return value
 
@@ -121,8 +127,11 @@ class _Source:
         if not equals or not all(path):
             raise ConfigError(f"--set {override}: expected section.key=value", "for example --set training.epochs=5")
         try:
-            # Typed on a command line, 1e-4 is meant as a number; in a file it would be text to other readers.
+            # Typed on a command line, 1e-4 is meant as a number; in a file it would be text to other readers. Comments,
+            # dates and mappings without braces are meant as text.
             value = float(text) if _EXPONENT.fullmatch(text) else yaml.safe_load(text)
+            if not isinstance(value, bool | int | float | None) and not text.lstrip().startswith(("[", "{", "'", '"')):
+                value = text
         except (yaml.YAMLError, ValueError):
             value = text
         for section in path[:-1]:
@@ -157,7 +166,7 @@ class _Source:
         )
         if detail["type"] in ("model_type", "dict_type"):
             message = "expected keys and values below it"
-        hint = ""
+        hint = " (in quotes it is text)" if detail["type"] == "string_type" and not isinstance(given, dict) else ""
         if isinstance(given, str):
             if _EXPONENT.fullmatch(given):
                 hint = f" (YAML reads {given} as text: write {float(given):.1e})"

@@ -49,6 +49,12 @@ class ModelError(CaptionerError):
     """A network cannot be built as asked, or weights do not fit it."""
 
 
+class UnknownModelError(ModelError):
+    """There is no backbone, or no stage of it, of the name that a setting gives."""
+
+    exit_status = 2
+
+
 class CheckpointError(CaptionerError):
     """A checkpoint is missing, incomplete, damaged or of another version."""
 

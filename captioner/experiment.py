@@ -32,7 +32,7 @@ from captioner.events import Listener, Note, Warned
 from captioner.files import remove_parts, write_text
 from captioner.model.build import CaptionModel, build_decoder, build_encoder
 from captioner.model.encoder import Encoder
-from captioner.preprocess import fill_store, open_store
+from captioner.preprocess import fill_store, find_unreadable, open_store
 from captioner.text import tokenize
 from captioner.training.changes import MAY_BEGIN_OTHERWISE, changed_settings, check_same
 from captioner.training.objectives import CrossEntropy, Objective, SelfCritical
@@ -127,7 +127,7 @@ class Experiment:
         torch.manual_seed(self.config.training.seed)
         with processes.first_before_others():  # Its weights may be downloaded.
             encoder = build_encoder(self.config.encoder)
-        if self.beginning is not None:
+        if self.beginning is not None and not self.beginning.model.encoder.has_default_weights:
             fill(encoder, self.beginning.model.encoder.state_dict(), self.beginning.folder)
         return encoder
 
@@ -138,12 +138,23 @@ class Experiment:
         """
         records = self.dataset.split(split)
         files = [record.file for record in records]
-        if not self.encoder.frozen:
-            return records, PictureFiles(files, self.encoder.transform, self.config.features.flip)
-        allowed = self.config.dataset.allow_missing
-        fill_store(self.store, self.encoder, files, self.root, self.compute, self.listener, allowed, records[0].split)
-        records = [record for record in records if Picture.of(record.file, self.root) in self.store]
-        return records, StoredPictures(self.store, [record.file for record in records], self.root)
+        allowed, frozen = self.config.dataset.allow_missing, self.encoder.frozen
+        if frozen:
+            split = records[0].split
+            fill_store(self.store, self.encoder, files, self.root, self.compute, self.listener, allowed, split)
+            left = [record for record in records if Picture.of(record.file, self.root) in self.store]
+        else:
+            unreadable = find_unreadable(files, self.encoder.transform, self.listener) if allowed else ()
+            left = [record for record in records if record.file not in unreadable]
+        if not left:
+            raise DatasetError(
+                f"none of the {counted(len(records), 'picture')} of {records[0].split} can be read",
+                "mend them, or set dataset.images to the folder of others",
+            )
+        files = [record.file for record in left]
+        if frozen:
+            return left, StoredPictures(self.store, files, self.root)
+        return left, PictureFiles(files, self.encoder.transform, self.config.features.flip)
 
     @cached_property
     def store(self) -> FeatureStore:

@@ -58,7 +58,8 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
             f"no space left on the device while writing {path}",
-            "free some space, or choose a folder on another disk, and run the same command again: finished work stays",
+            "free some space, or choose a folder on another disk, and run the same command again, train with --resume: "
+            "finished work stays",
         )
     between = next((parent for parent in path.parents if parent.is_file()), None)
     if between is not None:

@@ -1,6 +1,7 @@
 """Memory: when the C library keeps what is freed, which makes large tensors cheaper, and work that fits into it."""
 
 import ctypes
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -50,6 +51,7 @@ class Portions:
             portion = items[len(results) : len(results) + self.size]
             try:
                 results += work(portion)
+                continue
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
@@ -58,6 +60,7 @@ class Portions:
                         "memory does not suffice for one picture", "close other programs, or use a smaller model"
                     ) from error
                 self.size = min(self.size, len(portion) // 2)  # Another thread may have halved it by now.
+            return_freed_memory()  # Only here has the error gone, with all that its frames held.
         return results
 
 
@@ -72,14 +75,12 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether ``error`` says that memory did not suffice, on a CPU or a GPU, so that less at once may do."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # The latter is torch's.
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+    return isinstance(error, RuntimeError) and _SIGNS.search(str(error)) is not None
 
 
-_SIGNS = (
-    "can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "std::bad_alloc",
-    "out of memory",
-    "ALLOC_FAILED",
+_SIGNS = re.compile(
+    "can't allocate memory|DefaultCPUAllocator: not enough memory|std::bad_alloc|out of memory|ALLOC_FAILED"
+    "|could not (create|execute) a (primitive|memory)(?! descriptor)"
 )
-"""In torch's other errors: Linux, Windows, the C++ library, CUDA and its libraries."""
+"""In torch's other errors: Linux, Windows, the C++ library, CUDA and its libraries; and oneDNN, which says no more.
+Descriptors it cannot create where it lacks an implementation."""

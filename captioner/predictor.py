@@ -104,12 +104,15 @@ class Captioner:
         """Differs with whatever a caption depends on beside the picture: models, words, sampling, precision."""
         return fingerprint_of(self._model, self.vocabulary, self.sampling, self.compute)
 
-    def caption(self, pictures: Sequence[Picture]) -> list[Caption]:
+    def caption(self, pictures: Iterable[Picture]) -> list[Caption]:
         """Caption pictures of any kind, in order. Raises ``ImageError``, which names it, at one that cannot be read."""
+        given: Any = pictures
+        if hasattr(pictures, "__iter__") and not hasattr(pictures, "__getitem__"):
+            given = list(pictures)  # An iterator could not be asked again for the one to name.
         captions = []
-        for place, result in enumerate(self.stream(pictures)):
+        for place, result in enumerate(self.stream(given)):
             if isinstance(result, ImageError):
-                raise _named(result, pictures[place], place) from result
+                raise _named(result, given[place], place) from result
             captions.append(result)
         return captions
 

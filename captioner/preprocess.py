@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -19,7 +20,8 @@ from captioner.errors import DatasetError, ImageError
 from captioner.events import Listener, Note, Progress, Warned
 from captioner.memory import return_freed_memory
 from captioner.model.encoder import Encoder
-from captioner.parallel import chunked
+from captioner.parallel import chunked, in_order
+from captioner.transform import ImageTransform
 
 _Computed = tuple[list[Picture], list[tuple[Path, str]], Features]
 """Of a batch: the pictures that could be read, those that could not and why, and the features of the former."""
@@ -116,6 +118,20 @@ def fill_store(
     if found:
         _report([(file, found[file]) for file in files if file in found], allow_unreadable, listener)
     return done
+
+
+def find_unreadable(files: Sequence[Path], transform: ImageTransform, listener: Listener) -> set[Path]:
+    """Those that cannot be read, of which it warns: for an encoder in training, which would stop at the first one."""
+    own = processes.share(files)
+    unreadable = []
+    for number, image in enumerate(in_order(partial(try_image, transform=transform), own), 1):
+        if isinstance(image, ImageError):
+            unreadable.append((own[number - 1], image.problem))
+        listener(Progress("pictures looked at", number, len(own), "pictures"))
+    found = {file: problem for several in processes.gather(unreadable) for file, problem in several}
+    if found:
+        _report([(file, found[file]) for file in files if file in found], True, listener)
+    return set(found)
 
 
 def _report(unreadable: list[tuple[Path, str]], allowed: bool, listener: Listener) -> None:

@@ -32,11 +32,12 @@ def form_of(path: Path) -> Form:
     """The form that the suffix says. Raises ``UsageError`` where it says none, or ``path`` is a folder."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "name a file in it")
-    if path.suffix not in _SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
         raise UsageError(
             f"cannot tell the format of {path} by its suffix", f"use one of {', '.join(_SUFFIXES)} for --output"
         )
-    return Form(path.suffix[1:])
+    return Form(suffix[1:])
 
 
 def refuse_other_file(path: Path, keys: Sequence[tuple[str, str]]) -> None:

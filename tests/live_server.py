@@ -24,11 +24,13 @@ NOBODY = Access()
 
 
 @contextlib.contextmanager
-def unready(run: Path, access: Access, limits: Limits, outcome: list[object]) -> Iterator[httpx.Client]:
+def unready(
+    run: Path, access: Access, limits: Limits, outcome: list[object], metrics: Metrics | None = None
+) -> Iterator[httpx.Client]:
     """A server that may still be loading; ``outcome`` gets "ready", or the error. The threads of torch stay."""
     threads = torch.get_num_threads()
     files = ModelFiles((run,), ("training.precision=float32",))
-    metrics = Metrics.alone()
+    metrics = metrics or Metrics.alone()
     server = build_server(Serving(files, limits, access), metrics, lambda: outcome.append("ready"), outcome.append)
     listener = listen("127.0.0.1", 0)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -46,10 +48,12 @@ def unready(run: Path, access: Access, limits: Limits, outcome: list[object]) ->
 
 
 @contextlib.contextmanager
-def live(run: Path, access: Access = NOBODY, limits: Limits = LIMITS) -> Iterator[httpx.Client]:
+def live(
+    run: Path, access: Access = NOBODY, limits: Limits = LIMITS, metrics: Metrics | None = None
+) -> Iterator[httpx.Client]:
     """A server whose model is loaded."""
     outcome: list[object] = []
-    with unready(run, access, limits, outcome) as client:
+    with unready(run, access, limits, outcome, metrics) as client:
         while not outcome:
             time.sleep(0.01)
         assert outcome == ["ready"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from captioner.calibration import Calibration
-from captioner.checkpoint.index import calibration_in, damaged, read_index
+from captioner.checkpoint.index import calibration_in, check_files, damaged, read_index
 from captioner.config import counting
 from captioner.errors import CheckpointError
 from captioner.evaluation.metrics import written
@@ -31,6 +31,7 @@ def describe(path: Path) -> dict[str, Section]:
     """
     folder, index = read_index(path)
     try:
+        check_files(folder, index)
         return _sections(folder, index)
     except (KeyError, TypeError, AttributeError):
         raise damaged(folder) from None

@@ -58,6 +58,18 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256((find_checkpoint(path) / INDEX).read_bytes()).hexdigest()
 
 
+def check_files(folder: Path, index: dict[str, Any]) -> None:
+    """Raise ``CheckpointError`` unless every file that ``read_index`` names is there."""
+    if "vocabulary" not in index["files"] or not (folder / index["files"]["vocabulary"]).is_file():
+        raise CheckpointError(
+            f"{folder} lacks its vocabulary ({index['files'].get('vocabulary', 'vocabulary.json')})",
+            "copy the whole directory: the weights mean nothing without the words they belong to",
+        )
+    for name in index["files"].values():
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} lacks {name}", "copy the whole directory, or use another checkpoint")
+
+
 _PARTS = ("files", "vocabulary", "features", "encoder", "config", "provenance")
 
 

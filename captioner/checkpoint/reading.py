@@ -18,7 +18,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from captioner.calibration import Calibration
-from captioner.checkpoint.index import calibration_in, damaged, read_config, read_index, read_part
+from captioner.checkpoint.index import calibration_in, check_files, damaged, read_config, read_index, read_part
 from captioner.checkpoint.snapshot import Snapshot
 from captioner.config import Config
 from captioner.errors import CheckpointError, UsageError
@@ -72,7 +72,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     torchvision's weights are needed and cannot be downloaded.
     """
     folder, index = read_index(path)
-    vocabulary = _load_vocabulary(folder, index)
+    check_files(folder, index)
+    vocabulary = Vocabulary.from_json(read_part(folder, index, "vocabulary").decode(errors="replace"))
     config = read_config(folder, index)
     try:
         transform = ImageTransform.from_json(index["encoder"]["transform"])
@@ -129,16 +130,6 @@ def load_checkpoints(paths: Sequence[Path]) -> list[Checkpoint]:
                 "name models that were trained on the same captions with the same vocab.min_count",
             )
     return checkpoints
-
-
-def _load_vocabulary(folder: Path, index: dict[str, Any]) -> Vocabulary:
-    name = index["files"].get("vocabulary", "vocabulary.json")
-    if not (folder / name).is_file():
-        raise CheckpointError(
-            f"{folder} lacks its vocabulary ({name})",
-            "copy the whole directory: the weights mean nothing without the words they belong to",
-        )
-    return Vocabulary.from_json(read_part(folder, index, "vocabulary").decode(errors="replace"))
 
 
 def _read_tensors(folder: Path, index: dict[str, Any], part: str) -> dict[str, Tensor]:

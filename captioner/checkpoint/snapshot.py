@@ -58,7 +58,7 @@ class Snapshot:
             index=index,
             vocabulary=vocabulary,
             training=_copied(training),
-            named_only=config.encoder.weights == "default" and encoder.frozen and not config.encoder.keep,
+            named_only=encoder.has_default_weights and encoder.frozen and not config.encoder.keep,
         )
 
     def write(self, folder: Path) -> None:

@@ -9,8 +9,9 @@ from captioner import processes
 from captioner.cli.console import Console
 from captioner.cli.options import Models, Quiet, setting
 from captioner.cli.screen import Screen
-from captioner.folder.destinations import Engine, Existing, Order, choose_destination, choose_engine
+from captioner.folder.destinations import Engine, Order, choose_destination, choose_engine
 from captioner.folder.inputs import expand_inputs
+from captioner.folder.sidecars import Existing
 from captioner.rows import Form
 
 
@@ -57,8 +58,11 @@ def caption(
     Example: captioner caption photos/*.jpg --model runs/flickr8k-attention --output captions.json
     """
     with Console(quiet) as console:
-        destination = choose_destination(output, form, sidecar, existing, num_captions) or Screen(console)
-        files = processes.of_first(expand_inputs(inputs, recursive) if processes.is_first() else [])
+        review = min_confidence > 0
+        destination = choose_destination(output, form, sidecar, existing, num_captions, review) or Screen(console)
+        files = processes.of_first(expand_inputs(inputs, recursive, attention) if processes.is_first() else [])
+        if sidecar or form is Form.coco:  # These have one place for a picture, however often it is named.
+            files = list(dict.fromkeys(files))
         destination.check(files)
         cluster = choose_engine(engine, model, overrides, attention)
         from captioner.folder.gallery import AttentionGallery

@@ -11,7 +11,7 @@ from captioner import processes
 from captioner.cli.console import Console
 from captioner.cli.options import AsJson, Models, Quiet, refuse_settings, setting, whole_numbers
 from captioner.errors import UsageError
-from captioner.rows import form_of, write_rows
+from captioner.rows import Form, write_rows
 
 
 def evaluate(
@@ -25,7 +25,9 @@ def evaluate(
     ] = None,
     official: Annotated[bool, typer.Option("--official", help="METEOR, SPICE and official tokens, by Java.")] = False,
     report: Annotated[Path | None, typer.Option(dir_okay=False, help="Write all about it as one HTML page.")] = None,
-    per_image: Annotated[Path | None, typer.Option(help="Write each image's scores as JSON lines.")] = None,
+    per_image: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write each image's scores as JSON lines.")
+    ] = None,
     allow_training_split: Annotated[
         bool, typer.Option("--allow-training-split", help="Score even the pictures that the model was trained on.")
     ] = False,
@@ -47,11 +49,11 @@ def evaluate(
     sizes = whole_numbers("--beam-sizes", beam_sizes)
     if sizes and not model:
         raise UsageError("files of captions have no beam for --beam-sizes", "leave it out, or score a model")
+    if predictions and (split != "val" or allow_training_split):
+        raise UsageError("files of captions have no splits", "leave out --split and --allow-training-split")
     for option, given in (("--per-image", per_image), ("--report", report)):
         if sizes and given is not None:
             raise UsageError(f"{option} shows one way of sampling, and --beam-sizes several", f"leave out {option}")
-    if per_image is not None:
-        form_of(per_image)
     title = f"{' + '.join(map(str, model))}, {split}" if model else f"{predictions}, {references}"
     with Console(quiet) as console:
         from captioner.evaluation import tables
@@ -78,7 +80,7 @@ def evaluate(
         if output is not None:
             console.write_json(output, result)
         if per_image is not None:
-            write_rows(per_image, evaluations[0].image_rows())
+            write_rows(per_image, evaluations[0].image_rows(), Form.jsonl)
         if report is not None:
             command = shlex.join(["captioner", *sys.argv[1:]])
             write_report(report, evaluations[0], origin_of(model, overrides, title, command))

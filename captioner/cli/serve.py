@@ -41,7 +41,7 @@ def serve(
         raise UsageError(
             f"serving needs {error.name}, which is not installed", "install it: pip install 'captioner[serve]'"
         ) from None
-    from captioner.serving.limits import Access, Limits
+    from captioner.serving.limits import Access, Limits, origin_of
     from captioner.serving.metrics import Metrics
     from captioner.serving.service import ModelFiles
     from captioner.serving.workers import Workers
@@ -53,7 +53,7 @@ def serve(
         seconds=max_seconds,
         per_client=max_per_client,
     )
-    access = Access(token, tuple(allow_origin or ()))
+    access = Access(token, tuple(map(origin_of, allow_origin or ())))
     serving = Serving(ModelFiles(tuple(model), tuple(overrides)), limits, access, workers)
     console = Console(quiet)
     listener = listen(host, port)
@@ -68,5 +68,5 @@ def serve(
     if workers == 1:
         serve_alone(serving, listener, Metrics.alone(), ready)
     else:
-        Workers(serving, listener, ready).run()
+        Workers(serving, listener, ready, console.warn).run()
     console.done("stopped")

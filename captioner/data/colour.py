@@ -14,17 +14,22 @@ _UNSEEN = 3
 """A profile that moves no colour by more, of 255, is sRGB under another name."""
 
 
-def to_srgb(image: Image.Image, profile: object) -> Image.Image:
-    """An RGB or CMYK picture as sRGB; ``profile`` is what Pillow calls ``icc_profile``, and None costs nothing.
+_LARGEST = 4_000_000
+"""Bytes of a profile, at most: a printer's has some two million, and those of the last pictures are kept."""
 
-    A profile that is broken, or of colours that the picture has not, is ignored. That of a grey picture, which is RGB
-    with three times the same by now, is applied to one of the three.
+
+def to_srgb(image: Image.Image, profile: object) -> Image.Image:
+    """A grey, RGB or CMYK picture as sRGB; ``profile`` is what Pillow calls ``icc_profile``, and None costs nothing.
+
+    A profile that is broken, larger than any printer's, or of colours that the picture has not, is ignored.
     """
-    conversion = _conversion(profile) if isinstance(profile, bytes) else None
+    conversion = _conversion(profile) if isinstance(profile, bytes) and len(profile) <= _LARGEST else None
     if conversion is not None:
         mode, transform = conversion
-        if (mode == "CMYK") == (image.mode == "CMYK"):
-            return _apply(image.getchannel(0) if mode == "L" else image, transform)
+        if mode == "RGB" and image.mode == "L":
+            image = image.convert("RGB")
+        if mode == image.mode:
+            return _apply(image, transform)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

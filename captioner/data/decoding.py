@@ -22,6 +22,7 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 2**30
 """A larger file is refused before it is read: even ``MAX_PIXELS``, uncompressed and with 16 bits a sample, are less."""
 
+_BITS_PER_SAMPLE = 0x0102
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -124,19 +125,35 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def on_white(image: Image.Image, profile: object) -> Image.Image:
-    """To RGB; see-through parts become white, and 16 bits a sample become 8.
+    """To RGB, and grey pictures to ``L``; see-through parts become white, and deeper samples 8 bits.
 
     ``profile``, the colour profile, is what still is to be applied (``to_srgb``), except to CMYK, which is sRGB after.
     """
-    if image.mode.startswith("I;16") or image.mode == "I":
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _eight_bits(image)
+    grey = image.mode in ("1", "L", "LA", "La")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         see_through = image.convert("RGBA")
         white = Image.new("RGBA", see_through.size, "white")
-        return Image.alpha_composite(white, see_through).convert("RGB")
+        return Image.alpha_composite(white, see_through).convert("L" if grey else "RGB")
     if image.mode == "CMYK":  # Its profile is for four inks, so it comes first.
         return to_srgb(image, profile)
-    return image if image.mode == "RGB" else image.convert("RGB")
+    mode = "L" if grey else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey samples of 16 bits, of as many as a TIFF file says, or floats, from 0 to 1 or to 255 -> ``L``."""
+    samples = np.asarray(image)
+    if image.mode == "F":
+        samples = np.nan_to_num(samples)
+        scale = 255 if samples.min() >= 0 and samples.max() <= 1 else 1
+        return Image.fromarray((samples * scale).clip(0, 255).astype(np.uint8))
+    bits = min(getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0], 16)
+    levels = (samples.clip(0, 65535) >> (bits - 8)).clip(0, 255).astype(np.uint8)
+    if isinstance(see_through := image.info.get("transparency"), int):
+        levels[samples == see_through] = 255
+    return Image.fromarray(levels)
 
 
 _quiet_lock = threading.Lock()

@@ -1,11 +1,13 @@
 """The feature store: what a frozen encoder sees in each picture, computed once, read by memory map.
 
-A folder holds ``index.json`` (which encoder made it, and its shapes) and shards of some 64 MB: ``00000.bin``, float16
-(pictures, views, P, D), with ``00000.json``, its pictures' names. A shard counts once its JSON is there, which is
-written last; so a killed run loses at most one shard's work, and nothing that is read is ever half-written.
+A folder holds ``index.json`` (which encoder made it, and its shapes) and shards of some 64 MB: ``00000-9f86d081.bin``,
+float16 (pictures, views, P, D), with ``00000-9f86d081.json``, its pictures' names. A shard counts once its JSON is
+there, which is written last; so a killed run loses at most one shard's work, and nothing that is read is ever
+half-written. The second part of the name is drawn by chance: jobs that fill one store at once never share a shard.
 """
 
 import json
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,16 +64,14 @@ class FeatureStore:
         """
         self.folder = folder
         self.key = key
-        self._places: dict[Picture, tuple[int, int]] = {}
-        self._next = 0
-        self._sizes: dict[int, int] = {}
-        self._maps: dict[int, Features] = {}
+        self._places: dict[Picture, tuple[str, int]] = {}
+        self._sizes: dict[str, int] = {}
+        self._maps: dict[str, Features] = {}
         self.open()
 
     def open(self) -> None:
-        """Find what is there. Processes open it together, and each then writes shards of its own."""
+        """Find what is there. Processes open it together."""
         self._look()
-        self._next = max(self._sizes, default=-1) + 1 + processes.rank()
         processes.barrier()  # Or one might add to it while another has not looked yet.
 
     def _look(self) -> None:
@@ -90,13 +90,15 @@ class FeatureStore:
                 _way_out(self.folder),
             )
         for listing in sorted(self.folder.glob("[0-9]*.json")):
-            number = int(listing.stem)
             try:
                 pictures = [Picture(*picture) for picture in _read_json(listing)]
             except TypeError:
                 raise FeatureError(f"{listing} is damaged", _way_out(self.folder)) from None
-            self._places.update((picture, (number, row)) for row, picture in enumerate(pictures))
-            self._sizes[number] = len(pictures)
+            self._add(listing.stem, pictures)
+
+    def _add(self, shard: str, pictures: Sequence[Picture]) -> None:
+        self._places.update((picture, (shard, row)) for row, picture in enumerate(pictures))
+        self._sizes[shard] = len(pictures)
 
     @property
     def views(self) -> int:
@@ -116,15 +118,14 @@ class FeatureStore:
 
     def append(self, pictures: Sequence[Picture], parts: Iterable[Features]) -> None:
         """Write one shard; ``parts`` (n, views, P, D) come in the order of ``pictures``. Raises ``StorageError``."""
-        path = self.folder / f"{self._next:05d}.bin"
+        shard = f"{len(self._sizes):05d}-{secrets.token_hex(4)}"
+        path = self.folder / f"{shard}.bin"
         with atomic_write(path) as file:
             for part in parts:
                 file.write(np.ascontiguousarray(part, dtype=np.float16).data)
         listing = [[picture.name, picture.bytes, picture.modified_ns] for picture in pictures]
         write_text(path.with_suffix(".json"), json.dumps(listing))
-        self._places.update((picture, (self._next, row)) for row, picture in enumerate(pictures))
-        self._sizes[self._next] = len(pictures)
-        self._next += processes.count()
+        self._add(shard, pictures)
 
     def read(self, pictures: Sequence[Picture], views: Sequence[int] | None = None) -> Features:
         """The features (B, P, D) of pictures that are in the store; ``views`` picks the mirror image where 1."""
@@ -134,9 +135,9 @@ class FeatureStore:
             result[row] = self._map(shard)[place, views[row] if views else 0]
         return result
 
-    def _map(self, shard: int) -> Features:
+    def _map(self, shard: str) -> Features:
         if shard not in self._maps:
-            path = self.folder / f"{shard:05d}.bin"
+            path = self.folder / f"{shard}.bin"
             shape = (self._sizes[shard], self.views, self.key.positions, self.key.size)
             try:
                 self._maps[shard] = np.memmap(path, dtype=np.float16, mode="r").reshape(shape)

@@ -21,6 +21,7 @@ from captioner.transform import ImageTransform
 Source = Path | bytes | Image.Image | npt.NDArray[np.uint8] | Tensor
 """A file, its bytes, a PIL image, an array (H, W, 3) or a tensor (3, H, W), both uint8 RGB."""
 
+_STRIP = 16  # How many times as long as wide: far more than a crop shows.
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -87,9 +88,19 @@ def _from_numbers(numbers: npt.NDArray[np.uint8] | Tensor) -> Image.Image:
     return Image.fromarray(numbers)
 
 
+def _middle(image: Image.Image) -> Image.Image:
+    """Without the ends of a long strip, which the crop leaves out: resized with them, it may need gigabytes."""
+    shorter, longer = sorted(image.size)
+    ends = (longer - _STRIP * shorter) // 2
+    if ends <= 0:
+        return image
+    width, height = image.size
+    return image.crop((ends, 0, width - ends, height) if width > height else (0, ends, width, height - ends))
+
+
 def _prepare(image: Image.Image, transform: ImageTransform) -> Tensor:
     profile = image.info.get("icc_profile")
-    image = on_white(upright(image), profile)
+    image = _middle(on_white(upright(image), profile))
     width, height = image.size
     scale = transform.resize / min(width, height)
     # As torchvision does it: the shorter side exactly, the longer one rounded down.

@@ -2,9 +2,11 @@
 
 J. Pennington et al., "GloVe", EMNLP 2014; T. Mikolov et al., arXiv 1301.3781 (word2vec); P. Bojanowski et al.,
 "Enriching Word Vectors with Subword Information", TACL 2017 (fastText). All three write a word and its numbers on each
-line, with blanks between; word2vec and fastText begin with a line of two counts.
+line, with blanks between; word2vec and fastText begin with a line of two counts. Tabs, empty lines and a byte-order
+mark, as other programs write them, do no harm.
 """
 
+import codecs
 import gzip
 import zlib
 from collections.abc import Iterable, Sequence
@@ -78,10 +80,15 @@ def _read(
     """Every line's length is checked, but only the vocabulary's are read: a file has millions of them."""
     wanted = {word.encode("utf-8", "surrogateescape"): word for word in vocabulary.counts}
     found: dict[str, Vectors] = {}
-    total = path.stat().st_size
+    total, begun = path.stat().st_size, False
     for number, ended in enumerate(lines, start=1):
-        line = ended.rstrip()
+        line = ended.rstrip().replace(b"\t", b" ")
         if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if not line:
+            continue
+        if not begun:
+            begun = True
             fields = line.split(b" ")
             header = len(fields) == 2 and all(field.isdigit() for field in fields)
             _check_size(int(fields[1]) if header else _numbers_at_the_end(fields), size, str(path))

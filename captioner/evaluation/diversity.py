@@ -13,6 +13,8 @@ _FEWEST = 20
 """Fewer captions than these may be alike by chance."""
 _ALIKE = 0.1
 """Share of pairs of pictures with one caption that is called a collapse: ten captions, equally common, have it."""
+_TOO_OFTEN = 0.5
+"""Share of captions that repeat themselves, or of words that no reference has, above which a warning says so."""
 _SHORT, _LONG = range(1, 5), 5
 """Words repeated at once, and words repeated anywhere in a caption."""
 
@@ -51,14 +53,15 @@ def measure(
     found = [tuple(words) for words in captions]
     known = {word for words in references for word in words}
     words = [word for caption in found for word in caption]
+    unknown = sum(word not in known for word in words) / max(1, len(words))
     return Diversity(
         distinct_caption_ratio=len(set(found)) / count,
         novel_caption_ratio=None if training is None else sum(words not in training for words in found) / count,
         mean_length=len(words) / count,
         repetition_rate=sum(map(repeats_itself, found)) / count,
-        unknown_word_rate=sum(word not in known for word in words) / max(1, len(words)),
+        unknown_word_rate=unknown,
         unchanged_when_swapped=sum(own == other for own, other in swapped) / len(swapped) if swapped else None,
-        collapse=collapse(found),
+        collapse=collapse(found, unknown),
     )
 
 
@@ -85,15 +88,28 @@ def repeats_itself(words: Words) -> bool:
     return any(count > 1 for count in long.values())
 
 
-def collapse(captions: Sequence[Words]) -> str | None:
-    """A warning, with the likely cause, when captions of different pictures hardly differ; else None.
+def collapse(captions: Sequence[Words], unknown_word_rate: float = 0.0) -> str | None:
+    """A warning, with the likely cause of each, of what is wrong with captions of different pictures; else None.
 
-    They hardly differ when two pictures, drawn at random, get the same caption one time in ten or oftener
-    (Simpson's index of diversity). Of fewer than 20 captions nothing is said.
+    They hardly differ, more than half of them repeat themselves, or more than half of their words are in no reference,
+    as ``unknown_word_rate`` says. Of fewer than 20 captions nothing is said.
+    """
+    if len(captions) < _FEWEST:
+        return None
+    unknown = (
+        f"{unknown_word_rate:.0%} of the captions' words are in no reference; likely cause: references of other "
+        "pictures or in another language than the captions; check that they belong together"
+    )
+    found = [_alike(captions), _repetition(captions), unknown if unknown_word_rate > _TOO_OFTEN else None]
+    return "; besides, ".join(warning for warning in found if warning) or None
+
+
+def _alike(captions: Sequence[Words]) -> str | None:
+    """Captions hardly differ when two pictures, drawn at random, get the same one time in ten or oftener.
+
+    This is Simpson's index of diversity.
     """
     count = len(captions)
-    if count < _FEWEST:
-        return None
     counts = Counter(tuple(words) for words in captions)
     alike = sum(several * (several - 1) for several in counts.values()) / (count * (count - 1))
     if alike < _ALIKE:
@@ -102,6 +118,16 @@ def collapse(captions: Sequence[Words]) -> str | None:
     shown = f"'{detokenize(commonest)}'" if commonest else "an empty caption"
     return (
         f"captions hardly differ from picture to picture: {times:,} of {count:,} pictures get {shown}; likely cause: "
-        "too little training, too few pictures to learn from, too high a learning rate, or pictures that are prepared "
-        "otherwise than in training"
+        "too little training, too few pictures to learn from, too high a learning rate, pictures that are prepared "
+        "otherwise than in training, or pictures that are nearly the same"
+    )
+
+
+def _repetition(captions: Sequence[Words]) -> str | None:
+    count, repeating = len(captions), [words for words in captions if repeats_itself(words)]
+    if len(repeating) <= _TOO_OFTEN * count:
+        return None
+    return (
+        f"captions repeat themselves: {len(repeating):,} of {count:,} do, such as '{detokenize(repeating[0])}'; likely "
+        "cause: too little training; sampling.no_repeat_ngram: 2 forbids most of it"
     )

@@ -76,7 +76,9 @@ def _references(path: Path) -> References:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path} is not UTF-8 text", f"save {path.name} as UTF-8, and try again") from None
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}", "check the path") from None
     except ValueError as error:

@@ -6,17 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import Enum
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from captioner import processes
-from captioner.data.cloud import is_cloud
-from captioner.errors import UsageError
+from captioner.errors import StorageError, UsageError
 from captioner.events import Listener, Note, Warned
-from captioner.files import atomic_write, storage_error
+from captioner.files import storage_error
 from captioner.folder.inputs import refuse_clashes
-from captioner.folder.review import Review, review_path, warn_of_held
+from captioner.folder.review import Review, review_path
+from captioner.folder.sidecars import Existing, Sidecars
 from captioner.rows import Form, form_of, refuse_other_file, write_rows
 
 if TYPE_CHECKING:
@@ -24,15 +23,6 @@ if TYPE_CHECKING:
     from captioner.folder.manifest import Manifest
     from captioner.folder.ray_job import Models, RayJob
     from captioner.predictor import Captioner
-
-
-class Existing(str, Enum):
-    """What becomes of a text that is beside a picture already."""
-
-    skip = "skip"
-    overwrite = "overwrite"
-    append = "append"
-    prepend = "prepend"
 
 
 class Engine(str, Enum):
@@ -102,9 +92,12 @@ class Destination(Protocol):
 
 
 def choose_destination(
-    output: Path | None, form: Form | None, sidecar: bool, existing: Existing | None, number: int
+    output: Path | None, form: Form | None, sidecar: bool, existing: Existing | None, number: int, review: bool
 ) -> Destination | None:
-    """The one that the options ask for; None: the screen. Raises ``UsageError`` for options that do not fit."""
+    """The one that the options ask for; None: the screen. ``review``: whether rows may be held back for people.
+
+    Raises ``UsageError`` for options that do not fit.
+    """
     for given, option, needed, name in (
         (form, "--format", output, "--output"),
         (existing, "--existing", sidecar or None, "--sidecar"),
@@ -117,22 +110,28 @@ def choose_destination(
         raise UsageError("COCO results have one caption of an image", "leave out --num-captions, or --format coco")
     if sidecar:
         return Sidecars(existing or Existing.skip)
-    return None if output is None else RowsFile(output, form)
+    return None if output is None else RowsFile(output, form, review)
+
+
+_KEYS = [("file", "caption"), ("image_id", "caption")]
+"""With these all of our rows begin."""
 
 
 class RowsFile:
     """Rows in one file, with a manifest beside it."""
 
-    def __init__(self, path: Path, form: Form | None) -> None:
+    def __init__(self, path: Path, form: Form | None, review: bool) -> None:
         """By default the form is that of the suffix. Raises ``UsageError``."""
         suffix = form_of(path)
-        self._path = path
+        # A link stays one: what it leads to is written, and has the manifest beside it.
+        self._path = Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114
         self._form = form or suffix
+        self._review = review_path(self._path) if review else None
 
     def check(self, files: Sequence[str]) -> None:
         """Two pictures with one COCO number are refused, and a file of something else in the rows' place."""
-        for path in (self._path, review_path(self._path)):
-            refuse_other_file(path, [("file", "caption"), ("image_id", "caption")])
+        for path in filter(None, (self._path, self._review)):
+            refuse_other_file(path, _KEYS)
         if self._form is Form.coco:
             remedy = "caption them into files of their own, or rename one"
             refuse_clashes(files, image_id, "{} would both be image {}", remedy)
@@ -141,17 +140,35 @@ class RowsFile:
         """Caption what the manifest lacks; where less than certain captions are not wanted, a second file has those."""
         from captioner.folder.manifest import manifest_path
 
-        listener, review = order.listener, review_path(self._path)
+        listener = order.listener
         with order.job(files, manifest_path(self._path)) as job, Review(order.least) as parted:
             if job is None:
                 return 0
             self._write(self._path, parted.passing(job.rows()), listener)
-            if order.least:
-                self._write(review, parted.held(), listener)
+            if self._review is None:
+                self._remove_old_review()
+            else:
+                self._write(self._review, parted.held(), listener)
         listener(Note(f"captioned {job.captioned:,} of {len(files):,} pictures into {self._path}{_known(job)}"))
         if parted.pictures:
-            listener(Note(f"{parted.pictures:,} below a confidence of {order.least:g} are for review in {review}"))
+            held = f"{parted.pictures:,} below a confidence of {order.least:g}"
+            listener(Note(f"{held} are for review in {self._review}"))
         return job.failed
+
+    def _remove_old_review(self) -> None:
+        """Its pictures are among the rows again. Somebody's own file stays, and another command's output."""
+        from captioner.folder.manifest import manifest_path
+
+        path = review_path(self._path)
+        if not path.is_file() or manifest_path(path).exists():
+            return
+        try:
+            refuse_other_file(path, _KEYS)
+            path.unlink()
+        except (UsageError, StorageError):
+            return
+        except OSError as error:
+            raise storage_error(error, path) from error
 
     def _write(self, path: Path, rows: Iterable["Row"], listener: Listener) -> None:
         from captioner.folder.job import Row
@@ -181,63 +198,3 @@ def image_id(file: str) -> int | str:
     stem = Path(file).stem
     number = re.fullmatch(r"(?:COCO_[a-z]+[0-9]{4}_)?([0-9]{1,18})", stem)
     return int(number[1]) if number else stem
-
-
-class Sidecars:
-    """``photo.txt`` beside ``photo.jpg``, with a caption a line, as the data format ``folder`` reads it.
-
-    It needs no manifest: what is beside a picture says that it is done.
-    """
-
-    def __init__(self, existing: Existing) -> None:
-        self._existing = existing
-
-    def check(self, files: Sequence[str]) -> None:
-        """Two pictures with one text are refused, and those in the cloud, where nothing is written."""
-        if any(map(is_cloud, files)):
-            raise UsageError("--sidecar writes beside files, and some of these are addresses", "use --output")
-        refuse_clashes(files, _beside, "{} would share {}", "rename one of them, or write to one file by --output")
-
-    def write(self, files: Sequence[str], order: Order) -> int:
-        """Caption every picture, or with ``skip`` those without a text; each text is written atomically."""
-        listener, skip = order.listener, self._existing is Existing.skip
-        todo = [file for file in files if not os.path.lexists(_beside(file))] if skip else files
-        with order.job(todo, None) as job, Review(order.least) as parted:
-            if job is None:
-                return 0
-            for file, rows in groupby(parted.passing(job.rows()), lambda row: row.file):
-                several = list(rows)
-                if several[0].error:
-                    listener(Warned(f"{file}: {several[0].error}"))
-                else:
-                    self._write(file, [row.caption.encode("utf-8", "backslashreplace") for row in several])
-            warn_of_held(parted, listener, order.captioner.doubt)
-        skipped = f"; {len(files) - len(todo):,} had one already (see --existing)" if len(todo) < len(files) else ""
-        written = len(todo) - job.failed - parted.pictures
-        listener(Note(f"wrote texts beside {written:,} of {len(files):,} pictures{skipped}"))
-        return job.failed
-
-    def _write(self, file: str, captions: list[bytes]) -> None:
-        path = Path(_beside(file))
-        before = [] if self._existing is Existing.overwrite else _lines(path)
-        # Lines that are there are not added again, so that a run that was killed can be repeated.
-        if self._existing is Existing.prepend:
-            lines = before if before[: len(captions)] == captions else [*captions, *before]
-        else:
-            lines = before if before[-len(captions) :] == captions else [*before, *captions]
-        with atomic_write(path, part=path.with_name(path.name + ".part")) as text:
-            text.write(b"\n".join(lines) + b"\n")
-
-
-def _beside(file: str) -> str:
-    return os.path.splitext(file)[0] + ".txt"  # noqa: PTH122
-
-
-def _lines(path: Path) -> list[bytes]:
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise storage_error(error, path) from error
-    return text.removesuffix(b"\n").split(b"\n") if text else []

@@ -15,6 +15,7 @@ from captioner.data.images import load_thumbnail, stack_images
 from captioner.errors import ImageError, UsageError
 from captioner.events import Listener, Note, Warned
 from captioner.files import atomic_write
+from captioner.folder.failures import fails_alone
 from captioner.folder.review import told
 from captioner.pages.confidence import meaning
 from captioner.pages.html import check_pages, small_source, write_page
@@ -55,9 +56,10 @@ class AttentionGallery:
             check_pages("--attention of several pictures")
 
     def add(self, file: str, captions: Sequence[Caption]) -> None:
-        """Draw the strip of one picture. Raises ``StorageError``."""
+        """Draw the strip of one picture. Raises ``ImageError`` where it cannot be written, ``StorageError`` if full."""
         caption = captions[0]
         name = os.path.relpath(file, self._root) + ".png"
+        entry = None
         try:
             images = self._captioner.read(Path(file))
             if isinstance(images, ImageError):
@@ -65,13 +67,15 @@ class AttentionGallery:
             features = self._captioner.encode(tuple(stack_images([image]) for image in images))
             (maps,) = self._captioner.attend_features(features, [caption.words])
             picture = strip(images[0], caption.words, maps)
-            with atomic_write(self._folder / name) as stream:
-                picture.save(stream, "PNG")
             if self._several and self._count < ENTRIES:
-                self._entries.append(self._entry(name, caption, Path(file), overlays(images[0], maps)))
+                entry = self._entry(name, caption, Path(file), overlays(images[0], maps))
         except ImageError as error:  # It has changed since it was captioned.
             self._listener(Warned(f"{file}: {error.problem}"))
             return
+        with fails_alone(), atomic_write(self._folder / name) as stream:
+            picture.save(stream, "PNG")
+        if entry is not None:
+            self._entries.append(entry)
         self._count += 1
 
     def finish(self) -> None:

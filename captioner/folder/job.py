@@ -56,7 +56,10 @@ class Row:
 
 
 Watcher = Callable[[str, Sequence[Caption]], None]
-"""What wants to see each picture's captions, best first, as they come, in the order of the files."""
+"""What wants to see each picture's captions, best first, as they come, in the order of the files.
+
+Where it raises ``ImageError``, the picture has a row with that error, and is tried again by the next job.
+"""
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,9 @@ class FolderJob:
     def rows(self) -> Iterator[Row]:
         """For each file, in order, a row for each caption, best first.
 
-        One that cannot be read has one row, with an error instead of a caption. At the end the listener is warned if
-        captions of different pictures hardly differ. Raises ``UsageError`` where the sampling method does not find so
-        many captions.
+        One that cannot be read, or that ``watch`` refuses, has one row, with an error instead of a caption. At the end
+        the listener is warned if captions of different pictures hardly differ. Raises ``UsageError`` where the sampling
+        method does not find so many captions.
         """
         done = 0
         for result in self._results(self._groups()):
@@ -218,7 +221,12 @@ class FolderJob:
             for words, log_prob, finished in self._manifest.get(key)
         ]
         if self._watch is not None:
-            self._watch(file, captions)
+            try:
+                self._watch(file, captions)
+            except ImageError as error:
+                self.failed += 1
+                yield Row(file, error=error.problem)
+                return
         for caption in captions:
             text = self._wording.of(caption.words)
             yield Row(file, text, round(caption.log_prob, 4), round(caption.confidence, 4))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captioner.errors import ModelError, nearest
+from captioner.errors import ModelError, UnknownModelError, nearest
 from captioner.transform import ImageTransform
 
 _NOT_STAGES = {"avgpool", "dropout", "fc", "AuxLogits", "aux1", "aux2", "classifier", "head", "heads", "flatten"}
@@ -45,7 +45,10 @@ def backbone_names() -> list[str]:
 
 
 def build_backbone(name: str, image_size: int | None = None) -> nn.Module:
-    """The model ``name`` with random weights, whole. Raises ``ModelError`` for an unknown name."""
+    """The model ``name`` with random weights, whole.
+
+    Raises ``ModelError`` for an unknown name, and for a size of pictures that it cannot have.
+    """
     from torchvision import models
 
     check_backbone(name)
@@ -55,16 +58,28 @@ def build_backbone(name: str, image_size: int | None = None) -> nn.Module:
     options: dict[str, Any] = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
     if image_size and name.startswith("vit_"):  # The only ones whose weights depend on the picture's size.
         options["image_size"] = image_size
-    model = models.get_model(name, weights=None, **options)
+    try:
+        model = models.get_model(name, weights=None, **options)
+    except AssertionError as error:
+        raise cannot_see(name, image_size or 0, error) from None
     assert isinstance(model, nn.Module)
     return model
 
 
+def cannot_see(backbone: str, side: int, error: Exception) -> ModelError:
+    """The error for pictures of a size that a backbone refuses with ``error``, in words of its own."""
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ModelError(
+        f"{backbone} cannot see pictures of {side}x{side} pixels: {reason}",
+        "set encoder.image_size to another side, or leave it out for the one its weights were trained with",
+    )
+
+
 def check_backbone(name: str) -> None:
-    """Raise ``ModelError`` unless there is a classification model of torchvision, or one of one's own, ``name``."""
+    """Raise ``UnknownModelError`` unless torchvision has a classification model ``name``, or one is one's own."""
     known = backbone_names()
     if name not in known:
-        raise ModelError(
+        raise UnknownModelError(
             f"there is no backbone '{name}'{nearest(name, known)}",
             "set encoder.backbone to one of torchvision's classification models, such as resnet50 or mobilenet_v2",
         )
@@ -108,7 +123,7 @@ def default_weights(name: str) -> dict[str, Tensor]:
         raise ModelError(
             f"cannot download torchvision's weights of {name} from {weights.url}: "
             f"{getattr(reason, 'strerror', None) or reason}",
-            "try again with a network, or give a file: --set encoder.weights=PATH",
+            f"try again with a network, or put that file into {torch.hub.get_dir()}/checkpoints",
         ) from None
     return state
 

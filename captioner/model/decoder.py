@@ -105,7 +105,13 @@ class Decoder(nn.Module, ABC):
 
     @torch.no_grad()
     def set_word_vectors(self, vectors: Tensor) -> None:
-        """Begin with ``vectors`` (V, E) instead of random ones."""
+        """Begin with ``vectors`` (V, E) instead of random ones.
+
+        Where they are the output layer's matrix too, they are scaled to the length that random ones have: scores would
+        grow with their length, and those of long vectors leave training no way.
+        """
+        if self.output is None:
+            vectors = vectors / (vectors.shape[1] ** 0.5 * vectors.square().mean().sqrt().clamp(min=1e-12))
         self.embedding.weight.copy_(vectors)
 
     def prepare(self) -> None:

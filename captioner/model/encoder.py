@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioner.errors import ModelError, nearest
+from captioner.errors import UnknownModelError, nearest
 from captioner.model.backbones import (
     backbone_transform,
     build_backbone,
+    cannot_see,
     cut_stages,
     default_weights,
     file_weights,
@@ -61,6 +62,9 @@ class Encoder(nn.Module):
             stages = OrderedDict(list(stages.items())[:behind])
         # Modules cannot have a dot in their name; torchvision's names have no underscore where the dot is.
         self.stages = nn.ModuleDict({name.replace(".", "/"): stage for name, stage in stages.items()})
+        self.has_default_weights = weights == "default"
+        """Whether the weights are torchvision's own, and no others have been loaded since."""
+        self.register_load_state_dict_post_hook(_other_weights)  # type: ignore[no-untyped-call]
         if weights != "none":
             state = default_weights(backbone) if weights == "default" else file_weights(weights)
             load_weights(model, self.stages, state, backbone, weights)
@@ -139,11 +143,17 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def feature_shape(self) -> tuple[int, int]:
-        """(P, D) for the transform's picture size, found once, by running one black picture."""
+        """(P, D) for the transform's picture size, found once, by running one black picture.
+
+        Raises ``ModelError`` where the backbone cannot see pictures of that size.
+        """
         if self._feature_shape is None:
-            mode = self.training
-            black = torch.zeros(1, 3, self.transform.crop, self.transform.crop, dtype=torch.uint8)
-            _, positions, size = self.train(False)(black.to(self.device)).shape
+            mode, side = self.training, self.transform.crop
+            black = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+            try:
+                _, positions, size = self.train(False)(black.to(self.device)).shape
+            except (AssertionError, RuntimeError, ValueError) as error:
+                raise cannot_see(self.backbone, side, error) from None
             self.train(mode)
             self._feature_shape = positions, size
         return self._feature_shape
@@ -189,10 +199,15 @@ def hash_weights(state: dict[str, Tensor]) -> str:
     return digest.hexdigest()[:12]
 
 
+def _other_weights(encoder: nn.Module, _: object) -> None:
+    assert isinstance(encoder, Encoder)
+    encoder.has_default_weights = False
+
+
 def _place(stage: str, names: list[str], backbone: str, remedy: str) -> int:
-    """Where a stage stands in the chain. Raises ``ModelError``, whose remedy begins so, when there is none such."""
+    """Where a stage stands in the chain. Raises ``UnknownModelError``, whose remedy begins so, if there is none."""
     if stage not in names:
-        raise ModelError(
+        raise UnknownModelError(
             f"{backbone} has no stage '{stage}'{nearest(stage, names)}",
             f"set encoder.{remedy} one of {', '.join(names)}",
         )

@@ -71,9 +71,11 @@ def _activated(images: Tensor, one: nn.Conv2d, activation: nn.Module) -> Tensor:
 @lru_cache(maxsize=4)
 def _has_post_ops(dtype: torch.dtype) -> bool:
     """Whether this torch and this processor do it: the operator is torch.compile's, and not documented."""
-    images, activation = torch.ones(1, 1, 2, 2, dtype=dtype), nn.ReLU()
-    with torch.random.fork_rng(devices=[]):  # What is drawn at random after it stays what it is.
-        one = nn.Conv2d(1, 1, 1, dtype=dtype)
+    images, activation = torch.tensor([-2.0, 2.0], dtype=dtype).view(1, 1, 1, 2), nn.ReLU()
+    # Without random numbers: what is drawn after it, perhaps by another thread meanwhile, stays what it is.
+    one = nn.Conv2d(1, 1, 1, device="meta", dtype=dtype).to_empty(device="cpu")
+    for parameter in one.parameters():
+        nn.init.ones_(parameter)
     try:
         return torch.equal(_activated(images, one, activation), activation(one(images)))
     except (AttributeError, RuntimeError, TypeError):

@@ -60,6 +60,7 @@ def sharpened(log_probs: Tensor, *, temperature: float, top_k: int, top_p: float
         ordered = scores.sort(dim=1, descending=True).values
         probabilities = ordered.softmax(dim=1)
         inside = probabilities.cumsum(dim=1) - probabilities < top_p
+        inside[:, :1] = True  # However small ``top_p`` is in float32.
         least = ordered.masked_fill(~inside, torch.inf).amin(dim=1, keepdim=True)
         scores = scores.masked_fill(scores < least, -torch.inf)
     return scores

@@ -1,20 +1,21 @@
 """The paths, what each takes and gives, and their description as OpenAPI."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from copy import deepcopy
+from functools import partial
 from typing import Annotated, Any, get_args
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
 
 from captioner import __version__
 from captioner.calibration import Calibration, doubt
-from captioner.checkpoint.description import describe
 from captioner.config import SamplingConfig
 from captioner.pages.confidence import meaning
 from captioner.serving import examples
@@ -52,17 +53,12 @@ def build_app(
         redirect_slashes=False,
     )
     add_handlers(app, list(Options.model_fields))
-    _add_captions(app, service, token=access.token is not None)
-    _add_model(app, service)
-    _add_state(app, service)
+    # Only for the description: the guard asks for the token before any of this.
+    asked = [Depends(HTTPBearer(scheme_name="bearer", auto_error=False))] if access.token else []
+    _add_captions(app, service, asked)
+    _add_model(app, service, asked)
+    _add_state(app, service, asked)
     _add_pages(app)
-    if access.origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=access.origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
-        )
     return Guard(app, access, service.limits, service.metrics)
 
 
@@ -75,13 +71,14 @@ async def _load(service: Service, ready: Callable[[], object], failed: Callable[
         ready()
 
 
-def _add_captions(app: FastAPI, service: Service, token: bool) -> None:
+def _add_captions(app: FastAPI, service: Service, asked: Sequence[Any]) -> None:
     @app.post(
         CAPTIONS,
         summary="Caption pictures",
         response_model=Results,
         responses=examples.responses(),
-        openapi_extra=examples.request(token),
+        openapi_extra=examples.request(),
+        dependencies=asked,
         tags=["captions"],
     )
     async def captions(request: Request, options: Annotated[Options, Query()]) -> Response:
@@ -94,11 +91,17 @@ def _add_captions(app: FastAPI, service: Service, token: bool) -> None:
         return JSONResponse({"model": model, "results": [result.to_json() for result in results]})
 
 
-def _add_model(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/model", summary="What `captioner inspect` shows, and what requests may be", tags=["captions"])
+def _add_model(app: FastAPI, service: Service, asked: Sequence[Any]) -> None:
+    @app.get(
+        "/v1/model",
+        summary="What `captioner inspect` shows, and what requests may be",
+        responses=examples.errors(401, 403, 503),
+        dependencies=asked,
+        tags=["captions"],
+    )
     async def model() -> dict[str, dict[str, Any]]:
         engine, limits = service.ready(), service.limits
-        shown = describe(service.files.paths[0])
+        shown = deepcopy(engine.description)
         shown["checkpoint"].pop("directory")  # Where things lie on this machine is nobody's business.
         shown["training"]["data"] = shown["training"]["data"].rpartition("/")[2]
         shown["sampling"] = engine.captioner.sampling.model_dump()
@@ -128,19 +131,20 @@ def _worth(calibration: Calibration | None, models: int) -> dict[str, dict[str, 
     }
 
 
-def _add_state(app: FastAPI, service: Service) -> None:
-    @app.get("/healthz", summary="Whether the server runs", response_class=PlainTextResponse, tags=["state"])
+def _add_state(app: FastAPI, service: Service, asked: Sequence[Any]) -> None:
+    state = partial(app.get, response_class=PlainTextResponse, tags=["state"])
+
+    @state("/healthz", summary="Whether the server runs", responses=examples.errors(403))
     async def healthz() -> str:
         return "ok\n"
 
-    @app.get("/readyz", summary="Whether the model is loaded", response_class=PlainTextResponse, tags=["state"])
+    @state("/readyz", summary="Whether the model is loaded", responses=examples.errors(403, 503))
     async def readyz() -> str:
         service.ready()
         return "ready\n"
 
-    @app.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse, tags=["state"])
+    @state("/metrics", summary="For Prometheus", responses=examples.errors(401, 403), dependencies=asked)
     async def metrics() -> Response:
-        service.count_now()
         return Response(service.metrics.text(), media_type=MEDIA_TYPE)
 
 
@@ -159,4 +163,4 @@ def _add_pages(app: FastAPI) -> None:
             raise HTTPException(404)
         return pages[name].response(request)
 
-    app.add_api_route("/", page("index.html"), methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route("/", page("index.html"), methods=["GET"], include_in_schema=False)

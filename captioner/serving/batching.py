@@ -42,14 +42,16 @@ class Batcher(Generic[T, R]):
         largest: int,
         bound: int,
         initializer: Callable[[], object],
+        changed: Callable[[int], object],
         taken: Callable[[int, Sequence[float]], object],
     ) -> None:
         """``work`` on at most ``largest`` items at a time; no more than ``bound`` wait.
 
-        ``initializer`` runs in each thread first. ``taken`` hears of each batch: its size, and the seconds that each of
-        it had waited.
+        ``initializer`` runs in each thread first. ``changed`` hears how many wait. ``taken`` hears of each batch: its
+        size, and the seconds that each of it had waited.
         """
-        self._work, self._largest, self._bound, self._taken = work, largest, bound, taken
+        self._work, self._largest, self._bound = work, largest, bound
+        self._tell, self._taken = changed, taken
         self._waiting: deque[_Entry[T, R]] = deque()
         self._changed = threading.Condition()
         self._free = 0
@@ -82,6 +84,7 @@ class Batcher(Generic[T, R]):
         entries = [_Entry[T, R](item, self._loop.create_future()) for item in items]
         with self._changed:
             self._waiting.extend(entries)
+            self._tell(len(self._waiting))
             self._changed.notify_all()
         try:
             return list(await asyncio.gather(*(entry.answer for entry in entries)))
@@ -95,6 +98,7 @@ class Batcher(Generic[T, R]):
             left = [entry for entry in self._waiting if id(entry) not in gone]
             self._waiting.clear()
             self._waiting.extend(left)
+            self._tell(len(left))
 
     def close(self) -> None:
         """End the threads, after what waits."""
@@ -131,6 +135,7 @@ class Batcher(Generic[T, R]):
             self._at_work += share
             batch = [self._waiting.popleft() for _ in range(share)]
             if batch:
+                self._tell(len(self._waiting))
                 now = time.monotonic()
                 self._taken(len(batch), [now - entry.since for entry in batch])
         return batch

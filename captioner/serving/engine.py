@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from captioner.checkpoint.description import Section, describe
 from captioner.config import SamplingConfig
 from captioner.data.decoding import open_image, orientation
 from captioner.data.images import stack_images
@@ -69,8 +70,9 @@ class Answer:
 class Engine:
     """A loaded model, warmed up."""
 
-    def __init__(self, captioner: Captioner) -> None:
-        self.captioner = captioner
+    def __init__(self, captioner: Captioner, description: dict[str, Section]) -> None:
+        """``description`` is the first model's, as ``describe`` gives it."""
+        self.captioner, self.description = captioner, description
         self.fingerprint = captioner.fingerprint
         images = captioner.read(np.zeros((64, 64, 3), np.uint8))
         assert not isinstance(images, ImageError)
@@ -86,7 +88,7 @@ class Engine:
     def load(cls, paths: Sequence[Path], overrides: Sequence[str], share: int) -> "Engine":
         """With one of ``share`` parts of the machine's threads. Raises as ``load_captioner`` does."""
         torch.set_num_threads(max(1, torch.get_num_threads() // share))
-        return cls(load_captioner(paths, overrides))
+        return cls(load_captioner(paths, overrides), describe(paths[0]))
 
     def read(self, data: bytes, pixels: int) -> Picture | ImageError:
         """Decode a picture of at most ``pixels``. It is looked at before it is decoded."""
@@ -97,7 +99,8 @@ class Engine:
                     raise ImageError(f"is {image.format}, which is not accepted here")
                 if width * height > pixels:
                     raise ImageError(f"has {width * height / 1e6:,.4g} megapixels; the limit is {pixels / 1e6:,g}")
-                turned = orientation(image) >= 5
+                # Pillow gives a TIFF's size as it is after turning, and turns it when it is decoded.
+                turned = orientation(image) >= 5 and image.format != "TIFF"
             images = self.captioner.read(data)
         except ImageError as error:
             return error

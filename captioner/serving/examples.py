@@ -63,13 +63,22 @@ def responses() -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {
         200: {"description": "A result for each picture, in order", "content": {JSON: {"example": shown}}}
     }
-    for status, reason in _ERRORS.items():
-        found[status] = {"description": reason[0].upper() + reason[1:], "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
-    return found
+    return found | errors(*_ERRORS)
 
 
-def request(token: bool) -> dict[str, Any]:
-    """The body of ``POST /v1/captions`` in each of its forms, and whether a token is needed."""
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Refusals with these statuses, of any path."""
+    return {
+        status: {
+            "description": _ERRORS[status][0].upper() + _ERRORS[status][1:],
+            "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
+        }
+        for status in statuses
+    }
+
+
+def request() -> dict[str, Any]:
+    """The body of ``POST /v1/captions`` in each of its forms."""
     schema = JsonPictures.model_json_schema(ref_template="#/components/schemas/{model}")
     definitions = schema.pop("$defs")
     schema["properties"]["pictures"]["items"] = definitions["JsonPicture"]
@@ -85,5 +94,4 @@ def request(token: bool) -> dict[str, Any]:
         "image/*": {"schema": _BINARY},
         BYTES: {"schema": _BINARY},
     }
-    body: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
-    return body | ({"security": [{"bearer": []}]} if token else {})
+    return {"requestBody": {"required": True, "content": content}}

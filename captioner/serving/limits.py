@@ -1,6 +1,11 @@
 """What one server takes on at most, and who may ask it."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from captioner.errors import UsageError
+
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -33,4 +38,28 @@ class Access:
     token: str | None = None
     """What ``Authorization: Bearer`` must bring, or nothing."""
     origins: tuple[str, ...] = ()
-    """Other sites whose pages may ask, such as ``https://example.org``."""
+    """Other sites whose pages may ask, as ``origin_of`` writes them."""
+
+
+def origin_of(address: str) -> str:
+    """A site's address -> as browsers send it in ``Origin``: ``https://example.org``, with a port that is not usual.
+
+    Raises ``UsageError`` for what is no site, such as ``*``.
+    """
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if (
+        not host
+        or not parts.scheme
+        or parts.path not in ("", "/")
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+        or "*" in host
+    ):
+        raise UsageError(f"--allow-origin '{address}' is not a site", "name each site: https://example.org") from None
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, _PORTS.get(parts.scheme)) else f":{port}")

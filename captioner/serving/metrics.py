@@ -98,9 +98,9 @@ def shared_table(workers: int) -> MutableSequence[float]:
 def _lines(values: dict[str, float]) -> Iterator[str]:
     for name, (purpose, series) in _COUNTERS.items():
         yield from (f"# HELP {name} {purpose}", f"# TYPE {name} counter")
-        yield from (f"{name}{labels} {values[name + labels]:g}" for labels in series if values[name + labels])
+        yield from (f"{name}{labels} {values[name + labels]:.0f}" for labels in series if values[name + labels])
     for name, purpose in _GAUGES.items():
-        yield from (f"# HELP {name} {purpose}", f"# TYPE {name} gauge", f"{name} {values[name]:g}")
+        yield from (f"# HELP {name} {purpose}", f"# TYPE {name} gauge", f"{name} {values[name]:.0f}")
     for name, (purpose, limits) in _HISTOGRAMS.items():
         yield from (f"# HELP {name} {purpose}", f"# TYPE {name} histogram")
         total = 0.0

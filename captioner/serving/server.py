@@ -17,6 +17,11 @@ from captioner.serving.protocol import PunctualProtocol
 from captioner.serving.service import ModelFiles, Service
 
 _BACKLOG = 512
+_REMEDIES = {
+    errno.EADDRINUSE: "stop what listens there, or choose another --port (0 takes a free one)",
+    errno.EACCES: "low ports are the administrator's: choose a --port of 1024 or more",
+}
+_NO_ADDRESS = "give as --host an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
-        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
         raise UsageError(
             f"cannot listen on {host}, port {port}: {(error.strerror or str(error)).partition(' (while')[0]}",
-            "stop what listens there, or choose another --port (0 takes a free one)"
-            if taken
-            else "give as --host an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them",
+            _REMEDIES.get(error.errno or 0, _NO_ADDRESS),
         ) from None
 
 

@@ -42,7 +42,7 @@ class Service:
         """Of the machine's threads, it takes one of ``share`` parts."""
         self.files, self.limits, self.metrics, self._share = files, limits, metrics, share
         self.engine: Engine | None = None
-        self._bodies = Bodies(limits)
+        self._bodies = Bodies(limits, partial(metrics.set, "captioner_body_bytes"))
 
     async def load(self) -> None:
         """Load the model, while requests are told to come back. Raises as ``Engine.load`` does."""
@@ -56,6 +56,7 @@ class Service:
             largest=_LARGEST_BATCH.get(compute.device.type, 32),
             bound=self.limits.waiting,
             initializer=share,
+            changed=partial(self.metrics.set, "captioner_queue_pictures"),
             taken=self._count_batch,
         )
         self.engine = engine
@@ -72,11 +73,6 @@ class Service:
         if self.engine is None:
             raise busy("the model is being loaded")
         return self.engine
-
-    def count_now(self) -> None:
-        """Bring the gauges up to date."""
-        self.metrics.set("captioner_queue_pictures", len(self._batcher) if self.engine else 0)
-        self.metrics.set("captioner_body_bytes", self._bodies.held)
 
     async def captions(self, request: Request, options: Options) -> list[Result]:
         """The answer to a request. Raises ``Problem``, and ``ClientDisconnect`` where nobody waits for it any more."""

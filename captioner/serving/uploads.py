@@ -2,9 +2,9 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
-from email.utils import collapse_rfc2231_value
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +18,11 @@ UNNAMED = "picture"
 """What a picture is called that was sent without a name."""
 _NAME = 200
 _HEAD = 10_000
+_MARKS = b"{[,"
+"""Of these, which divide JSON into its parts, a picture has three, and what its name holds."""
+_CHARSETS = {"": "utf-8", "us-ascii": "utf-8", "utf-8": "utf-8", "iso-8859-1": "latin-1", "latin-1": "latin-1"}
+"""Of names in headers: those of RFC 8187, and ASCII. Python knows many more, some of which fail or make no text."""
+_CURL = "send it as browsers and curl -F do"
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,10 @@ class JsonPictures(BaseModel):
 class Bodies:
     """Reads requests' bodies, each and all together no longer than the limits."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self.held = 0
-        """Bytes in memory, of requests whose answer is not sent."""
+    def __init__(self, limits: Limits, changed: Callable[[int], object]) -> None:
+        """``changed`` hears how many bytes are in memory, of requests whose answer is not sent."""
+        self._limits, self._changed = limits, changed
+        self._held = 0
 
     async def read(self, request: Request) -> bytes:
         """The whole body; ``release`` it afterwards. Raises ``Problem`` 413 and 503, and ``ClientDisconnect``."""
@@ -67,20 +72,24 @@ class Bodies:
         try:
             async for part in request.stream():
                 size += len(part)
-                self.held += len(part)
+                self._hold(len(part))
                 if size > self._limits.body:
                     raise self._too_long()
-                if self.held > self._limits.bodies:
+                if self._held > self._limits.bodies:
                     raise busy("the server holds as many pictures as it may")
                 parts.append(part)
         except BaseException:
-            self.held -= size
+            self._hold(-size)
             raise
         return b"".join(parts)
 
     def release(self, body: bytes) -> None:
         """The request is answered."""
-        self.held -= len(body)
+        self._hold(-len(body))
+
+    def _hold(self, more: int) -> None:
+        self._held += more
+        self._changed(self._held)
 
     def _too_long(self) -> Problem:
         limit = f"{self._limits.body / 1e6:,g} MB"
@@ -91,7 +100,7 @@ def parse(body: bytes, content_type: str, limits: Limits) -> list[Upload]:
     """The pictures of a body, one at least. Raises ``Problem`` 400, 413, 415 and 422."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == MULTIPART:
-        uploads = _multipart(body, _parsed("content-type", content_type).get_boundary(), limits.pictures)
+        uploads = _multipart(body, _parameter("content-type", content_type, "boundary"), limits.pictures)
     elif kind == JSON:
         uploads = _json(body, limits.pictures)
     elif kind.startswith("image/") or kind == BYTES:
@@ -105,6 +114,9 @@ def parse(body: bytes, content_type: str, limits: Limits) -> list[Upload]:
 
 
 def _json(body: bytes, most: int) -> list[Upload]:
+    # Each wrong part is an error that pydantic keeps: a million of them take gigabytes, and seconds in which all wait.
+    if sum(map(body.count, _MARKS)) > 2 + most * (3 + _NAME):
+        raise Problem(413, f"the JSON has more parts than {most} pictures have", "send them in several requests")
     try:
         pictures = JsonPictures.model_validate_json(body).pictures
     except ValidationError as error:
@@ -126,7 +138,7 @@ def _json(body: bytes, most: int) -> list[Upload]:
 def _multipart(body: bytes, boundary: str | None, most: int) -> list[Upload]:
     """RFC 7578. Nothing is copied but the files, and nothing takes longer than looking for the boundary does."""
     if not boundary:
-        raise Problem(400, "the form's type names no boundary", "send it as browsers and curl -F do")
+        raise Problem(400, "the form's type names no boundary", _CURL)
     delimiter = b"\r\n--" + boundary.encode("latin-1", "replace")
     _, *parts = (b"\r\n" + body).split(delimiter, most + 2)
     files: list[Upload] = []
@@ -141,24 +153,32 @@ def _multipart(body: bytes, boundary: str | None, most: int) -> list[Upload]:
 def _file(part: bytes) -> Upload:
     head, found, data = part.partition(b"\r\n\r\n")
     if not found:
-        raise Problem(400, "a part of the form has no end to its headers", "send it as browsers and curl -F do")
+        raise Problem(400, "a part of the form has no end to its headers", _CURL)
     for line in head[:_HEAD].split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-disposition":
-            message = _parsed("content-disposition", value.decode("utf-8", "replace"))
-            # Not ``get_filename``, which takes the spaces off at both ends of a name.
-            file = message.get_param("filename", None, "content-disposition")
+            said = "content-disposition", value.decode("utf-8", "replace")
+            file = _parameter(*said, "filename")
             if file is not None:
-                return Upload(collapse_rfc2231_value(file)[:_NAME] or UNNAMED, data)
-            field = str(message.get_param("name", "", "content-disposition"))[:_NAME]
+                return Upload(file[:_NAME] or UNNAMED, data)
+            field = (_parameter(*said, "name") or "")[:_NAME]
             raise Problem(422, f"the form's field {field!r} is not a file", "options belong in the query: ?captions=3")
-    raise Problem(400, "a part of the form does not say what it is", "send it as browsers and curl -F do")
+    raise Problem(400, "a part of the form does not say what it is", _CURL)
 
 
-def _parsed(header: str, value: str) -> Message:
+def _parameter(header: str, value: str, name: str) -> str | None:
+    """What a header says of ``name``, as RFC 2231 writes it. Raises ``Problem`` 400."""
     message = Message()
     message[header] = value.strip()
-    return message
+    try:
+        # Not ``get_filename``, which takes the spaces off at both ends of a name.
+        found = message.get_param(name, None, header)
+        if not isinstance(found, tuple):
+            return found
+        charset, _, text = found
+        return text.encode("latin-1").decode(_CHARSETS[(charset or "").lower()], "replace")
+    except (LookupError, TypeError, ValueError):  # The reader raises almost anything on numbers that are odd.
+        raise Problem(400, f"{name} in the form's {header} cannot be read", _CURL) from None
 
 
 def _check_number(pictures: int, most: int) -> None:

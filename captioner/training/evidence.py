@@ -8,6 +8,7 @@ from safetensors.torch import save as save_tensors
 
 from captioner import processes
 from captioner.batch import Batch
+from captioner.checkpoint.index import INDEX
 from captioner.config import Config
 from captioner.errors import TrainingError
 from captioner.files import atomic_write, write_text
@@ -52,9 +53,11 @@ def stop_at(
                 file.write(share)
     processes.barrier()  # Who leaves first is taken for dead.
     rate, last = config.training.learning_rate, run / "last"
+    checkpoint, or_that = "", ""
+    if (last / INDEX).is_file():
+        checkpoint = f"; the checkpoint before it is {last}"
+        or_that = f"; to go on from that checkpoint: --set training.begin_with={last}"
     return TrainingError(
-        f"training diverged at batch {number} of epoch {epoch}, which is saved in {folder}: {diverged}; "
-        f"the checkpoint before it is {last}",
-        f"begin a new run with training.learning_rate below {rate:g}; to go on from that checkpoint: "
-        f"--set training.begin_with={last}",
+        f"training diverged at batch {number} of epoch {epoch}, which is saved in {folder}: {diverged}{checkpoint}",
+        f"begin a new run with training.learning_rate below {rate:g}{or_that}",
     )

@@ -103,9 +103,9 @@ class CrossEntropy(Objective):
 @torch.no_grad()
 def with_own_words(model: CaptionModel, compute: Compute, batch: Batch, share: float) -> Batch:
     """The batch with a ``share`` of its inputs, drawn by chance, replaced by what the model says in their place."""
-    decoder = model.decoder
+    decoder, features = model.decoder, _features(model, compute, batch)
     with compute.autocast():
-        hidden = decoder(model.features(batch.images), batch).hidden.to(compute.dtype)
+        hidden = decoder(features, batch).hidden.to(compute.dtype)
     own = sample_words(hidden, decoder.output_weight, decoder.output_bias)
     first, places = batch.active[0], torch.arange(len(batch.inputs))
     # Packed step by step, a row's word before stands as far back as the step before has rows.
@@ -113,6 +113,18 @@ def with_own_words(model: CaptionModel, compute: Compute, batch: Batch, share: f
     replaced = torch.rand(len(before)) < share
     own = own[before.to(own.device)].where(replaced.to(own.device), batch.inputs[first:])
     return replace(batch, inputs=torch.cat([batch.inputs[:first], own]))
+
+
+def _features(model: CaptionModel, compute: Compute, batch: Batch) -> Tensor:
+    """Of the batch's pictures, as for captioning: batch statistics move only where it is learned from."""
+    encoder = model.encoder
+    before = encoder.training
+    encoder.eval()
+    try:
+        with compute.autocast():
+            return model.features(batch.images)
+    finally:
+        encoder.train(before)
 
 
 class SelfCritical(Objective):
@@ -152,10 +164,8 @@ class SelfCritical(Objective):
         """See ``Objective.prepare``; the reward is the mean over all captions."""
         model = self.loss.model
         torch._foreach_copy_(list(self._drawing.parameters()), list(model.decoder.parameters()))
-        with self.loss.compute.autocast():
-            features = model.features(batch.images)
-        features = features.to(self.loss.compute.dtype)
-        sampling = self._sampling.model_copy(update={"seed": (self._seed << 32) + step})
+        features = _features(model, self.loss.compute, batch).to(self.loss.compute.dtype)
+        sampling = self._sampling.model_copy(update={"seed": _seed_of(self._seed, step)})
         count = self._settings.captions
         found = sample(self._drawing, features, self._rules, sampling, numbers=batch.numbers, captions=count)
         rewards = self._rewards(batch.numbers, found)
@@ -188,6 +198,11 @@ class SelfCritical(Objective):
             self._reward(number, [(self._vocabulary.decode(one.words), one.finished) for one in several])
             for number, several in zip(numbers, found, strict=True)
         ]
+
+
+def _seed_of(seed: int, step: int) -> int:
+    """Of what is drawn at a step; 63 bits, as many as a number in a tensor may have. What is above them is mixed in."""
+    return (((seed << 32) + step) ^ ((seed >> 31) * 0x9E3779B97F4A7C15)) & ((1 << 63) - 1)
 
 
 def means_of_others(rewards: Sequence[float]) -> list[float]:

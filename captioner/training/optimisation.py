@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
@@ -14,13 +15,16 @@ from captioner import processes
 from captioner.batch import Batch
 from captioner.config import Config
 from captioner.errors import TrainingError
-from captioner.memory import out_of_memory
+from captioner.memory import out_of_memory, return_freed_memory
 from captioner.model.build import CaptionModel
 from captioner.training.average import WeightAverage
 from captioner.training.objectives import Objective
 from captioner.training.schedule import learning_rate_factor
 
+_MULTIPLYING = (nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 _EXPLODED = 5.0  # Times the loss of a model that knows nothing and finds all words equally likely.
+_RENAMED = "forward_sync_buffers" in signature(DistributedDataParallel).parameters  # From torch 2.15 on.
+_NO_BROADCASTS: dict[str, Any] = {"forward_sync_buffers" if _RENAMED else "broadcast_buffers": False}
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Optimisation:
         self._loss: nn.Module = objective.loss
         if processes.count() > 1:
             # Statistics of a batch norm stay each process's own; those of the first one are saved and validated.
-            self._loss = DistributedDataParallel(objective.loss, broadcast_buffers=False)
+            self._loss = DistributedDataParallel(objective.loss, **_NO_BROADCASTS)
 
     def step(self, batch: Batch) -> Learned:
         """Learn from a batch, on the CPU; all processes together, each from its own share of it.
@@ -113,6 +117,7 @@ class Optimisation:
         self.optimizer.zero_grad()
         if self.model.encoder.device.type == "cuda":
             torch.cuda.empty_cache()
+        return_freed_memory()  # Or allocations that the C library maps anew, and oneDNN's, still fail.
         self.parts = min(2 * self.parts, len(batch.images))
         return None
 
@@ -179,17 +184,20 @@ class Optimisation:
 
 
 def build_optimizer(model: CaptionModel, config: Config) -> torch.optim.Optimizer:
-    """AdamW; matrices decay, biases, gains and embeddings do not; the encoder has a learning rate of its own.
+    """AdamW; what modules multiply by decays, and nothing else; the encoder has a learning rate of its own.
+
+    Biases, gains and embeddings may be matrices too: a vision transformer's positions are one.
 
     I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
     """
     settings = config.training
-    vectors = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
+    multiplying = [part for part in model.modules() if isinstance(part, _MULTIPLYING)]
+    matrices = {own for part in multiplying for own in part.parameters(recurse=False) if own.dim() > 1}
     groups = []
     for part, rate in ((model.decoder, settings.learning_rate), (model.encoder, settings.encoder_learning_rate)):
         trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
-        decayed = [p for p in trained if p.dim() > 1 and p not in vectors]
-        kept = [p for p in trained if p.dim() <= 1 or p in vectors]
+        decayed = [parameter for parameter in trained if parameter in matrices]
+        kept = [parameter for parameter in trained if parameter not in matrices]
         groups += [
             {"params": several, "lr": rate, "peak": rate, "weight_decay": decay}
             for several, decay in ((decayed, settings.weight_decay), (kept, 0.0))

@@ -145,6 +145,7 @@ class Trainer:
         except Diverged as diverged:
             place = (self.position.epoch + 1, self.position.step_in_epoch + 1)
             names = self.batches.pictures.name
+            self._saving.wait()  # The checkpoint to go on from may still be being written.
             raise stop_at(batch, diverged, place, names, self.vocabulary, self.config, self.run) from diverged
         if self.optimisation.parts > parts:
             now = self.optimisation.parts

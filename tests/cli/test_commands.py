@@ -168,7 +168,7 @@ def official(candidates: dict[int, str], references: dict[int, list[str]]) -> di
 
 
 def test_evaluate_a_model(cli: Any, tiny_run: Path, tiny_config: Config, shapes: Path, tmp_path: Path) -> None:
-    output, per_image = tmp_path / "scores.json", tmp_path / "images.jsonl"
+    output, per_image = tmp_path / "scores.json", tmp_path / "images.txt"
     finished = cli("evaluate", "--model", tiny_run, "--split", "dev", "-o", output, "--per-image", per_image, "--quiet")
     assert (finished.status, finished.err) == (0, "")
     scores = json.loads(output.read_text())
@@ -367,8 +367,8 @@ def test_captions_that_hardly_differ_are_warned_of(cli: Any, tmp_path: Path) -> 
     assert finished.status == 0
     warning = (
         "captions hardly differ from picture to picture: 30 of 30 pictures get 'A dog'; likely cause: too little "
-        "training, too few pictures to learn from, too high a learning rate, or pictures that are prepared otherwise "
-        "than in training"
+        "training, too few pictures to learn from, too high a learning rate, pictures that are prepared otherwise "
+        "than in training, or pictures that are nearly the same"
     )
     assert finished.err == f"warning: {warning}\n"
     assert "collapse" not in dict(finished.rows)
@@ -610,8 +610,8 @@ def test_a_job_whose_captions_hardly_differ_is_warned_of(
     files = sorted((shapes / "images").iterdir())[:25]
     warning = (
         "warning: captions hardly differ from picture to picture: 25 of 25 pictures get 'A red dot'; likely cause: too "
-        "little training, too few pictures to learn from, too high a learning rate, or pictures that are prepared "
-        "otherwise than in training\n"
+        "little training, too few pictures to learn from, too high a learning rate, pictures that are prepared "
+        "otherwise than in training, or pictures that are nearly the same\n"
     )
     job = ["--model", tiny_run, "--quiet", "--output", tmp_path / "rows.json"]
     assert cli("caption", *files, *job).err == warning

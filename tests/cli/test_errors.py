@@ -154,7 +154,7 @@ def test_a_file_on_the_way(cli: Any, config: Path, tmp_path: Path) -> None:
 def test_an_unknown_backbone(cli: Any, config: Path) -> None:
     assert_refused(
         cli("preprocess", "--config", config, "--set", "encoder.backbone=resnet5"),
-        1,
+        2,
         "there is no backbone 'resnet5', did you mean 'resnet50'?",
         "set encoder.backbone to one of torchvision's classification models, such as resnet50 or mobilenet_v2",
     )
@@ -218,7 +218,8 @@ def test_a_checkpoint_without_its_vocabulary(cli: Any, tiny_run: Path, tmp_path:
     model = copied(tiny_run, tmp_path / "model")
     (file,) = model.glob("vocabulary-*.json")
     file.unlink()
-    for arguments in (["caption", shapes / "images" / "000000.png", "--model", model], ["evaluate", "--model", model]):
+    picture = shapes / "images" / "000000.png"
+    for arguments in (["caption", picture, "--model", model], ["evaluate", "--model", model], ["inspect", model]):
         assert_refused(
             cli(*arguments),
             1,
@@ -249,7 +250,10 @@ def test_a_model_that_is_not_there(cli: Any, tmp_path: Path) -> None:
         )
 
 
-FULL = "free some space, or choose a folder on another disk, and run the same command again: finished work stays"
+FULL = (
+    "free some space, or choose a folder on another disk, and run the same command again, train with --resume: "
+    "finished work stays"
+)
 
 
 @pytest.fixture
@@ -398,6 +402,54 @@ def test_beam_sizes_with_what_they_do_not_go_with(cli: Any, tiny_run: Path) -> N
     )
 
 
+def test_splits_of_files_of_captions(cli: Any) -> None:
+    for option in (["--split", "test"], ["--allow-training-split"]):
+        assert_refused(
+            cli("evaluate", "--predictions", "p.json", "--references", "r.json", *option),
+            2,
+            "files of captions have no splits",
+            "leave out --split and --allow-training-split",
+        )
+
+
+def test_pictures_that_the_backbone_cannot_see(cli: Any, config: Path) -> None:
+    for backbone, side, reason in (
+        ("vit_b_32", 200, "Input shape indivisible by patch size!"),
+        ("alexnet", 30, "Given input size: (192x2x2). Calculated output size"),
+    ):
+        words = ["--set", f"encoder.backbone={backbone}", "--set", f"encoder.image_size={side}", "--quiet"]
+        finished = cli("preprocess", "--config", config, *words)
+        assert finished.status == 1
+        assert finished.err.splitlines()[0].startswith(
+            f"error: {backbone} cannot see pictures of {side}x{side} pixels: {reason}"
+        )
+
+
+@pytest.mark.parametrize("trained", ["false", "true"])
+@pytest.mark.parametrize("broken", [3, 80], ids=["some", "all"])
+def test_pictures_that_cannot_be_read_where_missing_ones_are_allowed(
+    cli: Any, tiny_file: Path, shapes: Path, tmp_path: Path, trained: str, broken: int
+) -> None:
+    """They are left out, whether or not the encoder is trained; only where none is left, that is an error."""
+    root = Path(shutil.copytree(shapes, tmp_path / "data"))
+    for picture in sorted((root / "images").iterdir())[:broken]:
+        picture.write_bytes(picture.read_bytes()[:60])
+    words = [f"dataset.root={root}", f"features.path={tmp_path}/features", f"encoder.fine_tune={trained}"]
+    words += ["dataset.allow_missing=true", "training.epochs=1"]
+    settings = [each for word in words for each in ("--set", word)]
+    finished = cli("train", "--config", tiny_file, "--run", tmp_path / "run", *settings, "--quiet")
+    if broken == 3:
+        assert finished.status == 0
+        assert "3 pictures cannot be read (000000.png: " in finished.err
+        assert (tmp_path / "run" / "best" / "checkpoint.json").exists()
+    else:
+        assert finished.status == 1
+        assert finished.err.splitlines()[-2:] == [
+            "error: none of the 64 pictures of train can be read",
+            "       mend them, or set dataset.images to the folder of others",
+        ]
+
+
 def test_nothing_to_score(cli: Any, tmp_path: Path) -> None:
     remedy = "give --model FOLDER, or --predictions FILE with --references FILE"
     assert_refused(cli("evaluate"), 2, "nothing to score", remedy)
@@ -416,6 +468,7 @@ def test_nothing_to_score(cli: Any, tmp_path: Path) -> None:
             "{p}: two captions for image 1",
             "keep one caption for each image",
         ),
+        ('\ufeff{"image_id": 1}', "{p} is no list", 'write [{{"image_id": ..., "caption": ...}}], as COCO results are'),
         ("[", "{p} is not JSON: Expecting value: line 1 column 2 (char 1)", "mend it, or write it again"),
         (
             "[]",

@@ -1,6 +1,7 @@
 """``captioner serve`` as a process: its words, its signals, several workers, and clients that misbehave."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from live_server import counted, served
+from live_server import Served, counted, served
 
 
 @pytest.fixture
@@ -68,6 +69,36 @@ def test_a_host_that_is_elsewhere(cli: Any, tmp_path: Path) -> None:
         [
             "error: cannot listen on 192.0.2.1, port 0: Cannot assign requested address",
             "       give as --host an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them",
+        ],
+    )
+
+
+def test_a_port_for_which_rights_are_missing(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+    finished = cli("serve", "--model", tmp_path, "--port", 80)
+    assert (finished.status, finished.err.splitlines()) == (
+        2,
+        [
+            "error: cannot listen on 127.0.0.1, port 80: Permission denied",
+            "       low ports are the administrator's: choose a --port of 1024 or more",
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "https://*.example", "b.example", "b.example:80", "//b.example", "https://b.example/page", "http://["],
+)
+def test_an_origin_that_is_no_site(cli: Any, tmp_path: Path, origin: str) -> None:
+    finished = cli("serve", "--model", tmp_path, "--allow-origin", origin)
+    assert (finished.status, finished.err.splitlines()) == (
+        2,
+        [
+            f"error: --allow-origin '{origin}' is not a site",
+            "       name each site: https://example.org",
         ],
     )
 
@@ -184,9 +215,10 @@ def test_a_worker_that_dies_is_replaced_and_counts_go_on(tiny_run: Path, photo: 
         load.stop()
         pictures = 'captioner_pictures_total{outcome="captioned"}'
         assert counted(server.address, pictures) == len(load.answers)
-        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        children = children_of(server)
         names = {child: Path(f"/proc/{child}/cmdline").read_text() for child in children}
         os.kill(next(int(child) for child, name in names.items() if "spawn_main" in name), signal.SIGKILL)
+        os.kill(new_child(server, children), signal.SIGKILL)  # While it loads the model.
         end = time.monotonic() + 120
         ready = 0.0
         while ready != 2 and time.monotonic() < end:
@@ -195,4 +227,21 @@ def test_a_worker_that_dies_is_replaced_and_counts_go_on(tiny_run: Path, photo: 
                 ready = counted(server.address, "captioner_ready_workers ")
         assert ready == 2
         assert counted(server.address, pictures) == len(load.answers)
-        assert server.end()[0] == 0
+        status, said = server.end()
+        assert status == 0
+        assert "warning: a worker ended with status -9; another is started" in said
+        loading = "warning: a worker ended while it loaded the model, with status -9; another is started in 1 s"
+        assert loading in said
+
+
+def children_of(server: Served) -> list[str]:
+    return Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+
+
+def new_child(server: Served, known: list[str]) -> int:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if new := set(children_of(server)) - set(known):
+            return int(new.pop())
+        time.sleep(0.01)
+    raise AssertionError("no worker was started again")

@@ -120,10 +120,20 @@ def test_when_no_picture_is_there_the_folder_is_wrong(tmp_path: Path) -> None:
 def test_pictures_are_looked_for_folder_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"{number}.jpg" for number in range(50)]
     write(tmp_path, {"captions.csv": HEADER + rows(*names)} | pictures(*(f"images/{name}" for name in names)))
-    listed, listdir = [], os.listdir
-    monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or listdir(folder))
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: listed.append(folder) or scandir(folder))
     load(tmp_path, "csv")
     assert listed == [tmp_path / "images"]
+
+
+def test_a_link_to_nothing_is_a_missing_picture(tmp_path: Path) -> None:
+    write(tmp_path, {"captions.csv": HEADER + rows("a.jpg", "b.jpg", "c.jpg")} | pictures("images/a.jpg"))
+    (tmp_path / "images" / "b.jpg").symlink_to(tmp_path / "images" / "a.jpg")
+    (tmp_path / "images" / "c.jpg").symlink_to(tmp_path / "nothing.jpg")
+    problem, _ = refusal(tmp_path, "csv")
+    assert problem == "1 of 3 pictures with captions not found in ROOT/images: c.jpg"
+    found = load(tmp_path, "csv", allow_missing=True)
+    assert [file.name for file in found.missing] == ["c.jpg"]
 
 
 def test_two_pictures_with_one_file(tmp_path: Path) -> None:

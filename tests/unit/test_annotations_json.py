@@ -154,6 +154,11 @@ class TestKarpathy:
                 "image 1 lacks its filename, sentences or split",
                 "mend or remove it, and try again",
             ),
+            (
+                {"sentences": [{"raw": None}]},
+                "image 1 lacks its filename, sentences or split",
+                "mend or remove it, and try again",
+            ),
             ({"split": "all"}, "val2014/a.jpg is in an unknown split 'all'", "use train, restval, val or test"),
             (
                 {"sentences": [{"raw": ""}]},

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torchvision import models
 from captioner.errors import CaptionerError, ModelError
 from captioner.model.backbones import backbone_names, build_backbone, check_backbone, default_weights
 from captioner.model.encoder import Encoder
-from captioner.model.fusing import FusedConv2d, fused
+from captioner.model.fusing import FusedConv2d, _has_post_ops, fused
 
 
 @dataclass(frozen=True)
@@ -315,7 +316,7 @@ def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     url = models.get_model_weights("resnet18").DEFAULT.url
     assert refusal(lambda: default_weights("resnet18")) == (
         f"cannot download torchvision's weights of resnet18 from {url}: no route to host",
-        "try again with a network, or give a file: --set encoder.weights=PATH",
+        f"try again with a network, or put that file into {tmp_path}/hub/checkpoints",
     )
 
 
@@ -483,3 +484,11 @@ def test_without_the_operator_nothing_changes(monkeypatch: pytest.MonkeyPatch) -
     plain = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), torch.nn.ReLU())
     images = torch.randn(1, 3, 9, 9)
     torch.testing.assert_close(fused(plain)(images), plain(images))
+
+
+def test_asking_for_the_operator_draws_no_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even ones that are put back: another thread may draw meanwhile."""
+    monkeypatch.setattr(torch.random, "fork_rng", lambda **_: nullcontext())
+    before = torch.get_rng_state()
+    _has_post_ops.__wrapped__(torch.float32)
+    assert torch.equal(torch.get_rng_state(), before)

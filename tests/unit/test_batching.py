@@ -21,6 +21,7 @@ class Gate:
         self.begun = threading.Event()
         self.batches: list[list[int]] = []
         self.waited: list[float] = []
+        self.lengths: list[int] = []
 
     def work(self, items: Sequence[int]) -> list[int]:
         self.batches.append(list(items))
@@ -35,6 +36,7 @@ class Gate:
             largest=largest,
             bound=bound,
             initializer=lambda: None,
+            changed=self.lengths.append,
             taken=lambda size, waited: self.waited.extend(waited),
         )
 
@@ -158,7 +160,9 @@ def test_what_is_cancelled_leaves_the_queue() -> None:
         assert await stays == [30, 30]
         batcher.close()
 
-    assert run(scenario).batches == [[1], [3, 3]]
+    gate = run(scenario)
+    assert gate.batches == [[1], [3, 3]]
+    assert (gate.lengths[:5], gate.lengths[-1]) == ([1, 0, 2, 4, 2], 0)
 
 
 def test_a_failure_reaches_its_batch_only() -> None:
@@ -169,7 +173,13 @@ def test_a_failure_reaches_its_batch_only() -> None:
 
     async def scenario() -> None:
         batcher = Batcher(
-            work, workers=1, largest=2, bound=9, initializer=lambda: None, taken=lambda size, waited: None
+            work,
+            workers=1,
+            largest=2,
+            bound=9,
+            initializer=lambda: None,
+            changed=lambda waiting: None,
+            taken=lambda size, waited: None,
         )
         with pytest.raises(RuntimeError, match="no memory"):
             await batcher.submit([1, 2])

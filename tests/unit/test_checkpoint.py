@@ -348,7 +348,8 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(copy: Path, after: int, m
     )
     assert problem.startswith(f"no space left on the device while writing {copy}/")
     assert remedy == (
-        "free some space, or choose a folder on another disk, and run the same command again: finished work stays"
+        "free some space, or choose a folder on another disk, and run the same command again, train with --resume: "
+        "finished work stays"
     )
     assert not list(copy.glob("*.part"))
     assert not list(copy.glob(".*"))
@@ -366,6 +367,21 @@ def test_an_interrupted_save_with_other_words_leaves_the_old_ones(copy: Path, mo
     refusal(lambda: save_checkpoint(copy, model_of(config, 1), other, config, PROVENANCE), StorageError)
     monkeypatch.undo()
     assert load_checkpoint(copy).vocabulary.words == VOCABULARY.words
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_default_weights_are_named_only_while_they_are_those(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    weights = build_backbone("resnet18").state_dict()
+    monkeypatch.setattr("captioner.model.encoder.default_weights", lambda name: weights)
+    config = config_of(weights="default")
+    model = model_of(config)
+    if not own:  # As a run that begins with another, whose encoder was trained.
+        model.encoder.load_state_dict({name: 2 * tensor for name, tensor in model.encoder.state_dict().items()})
+    save_checkpoint(tmp_path, model, VOCABULARY, config, PROVENANCE)
+    assert bool(list(tmp_path.glob("encoder-*.safetensors"))) is not own
+    assert same(load_checkpoint(tmp_path).model, model)
 
 
 def test_a_new_save_replaces_the_old_files(copy: Path) -> None:

@@ -30,6 +30,45 @@ def test_every_example_loads(example: Path) -> None:
     assert load_config(example).version == 1
 
 
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["dataset.root=~/data", "encoder.weights=~/w.pth", "features.path=~/f", "training.begin_with=~/run"]
+    config = parsed(DATASET, *words)
+    found = (config.dataset.root, config.encoder.weights, config.features.path, config.training.begin_with)
+    assert found == ("/home/me/data", "/home/me/w.pth", "/home/me/f", "/home/me/run")
+
+
+@pytest.mark.parametrize("name", ["fl #2", "fl: x", "2024-01-01", "a, b", "- a"])
+def test_text_of_set_is_taken_as_it_is_typed(name: str) -> None:
+    assert parsed(DATASET, f"dataset.root={name}").dataset.root == name
+
+
+def test_a_name_that_is_a_number_is_put_in_quotes() -> None:
+    problem, _ = refusal(DATASET, "dataset.root=2017")
+    assert problem == ["--set dataset.root=2017: dataset.root: expected a string, found 2017 (in quotes it is text)"]
+    assert parsed(DATASET, 'dataset.root="2017"').dataset.root == "2017"
+
+
+def test_the_version_in_quotes() -> None:
+    problem, _ = refusal('version: "1"\n' + DATASET)
+    assert problem == ["my.yaml:1: version: expected 1, found '1'"]
+
+
+def test_an_alias_of_itself() -> None:
+    with pytest.raises(ConfigError, match=r"my\.yaml: an alias stands for something that it is in"):
+        parsed("dataset: &a\n  format: flickr\n  root: *a\n")
+
+
+def test_an_override_below_a_value_is_blamed() -> None:
+    problem, _ = refusal(DATASET + "training:\n  epochs: 5\n", "training.epochs.x=3")
+    assert problem[0].startswith("--set training.epochs.x=3: training.epochs: ")
+
+
+@pytest.mark.parametrize("setting", ["sampling.temperature=1e-40", "sampling.length_penalty=400", "training.seed=1e30"])
+def test_numbers_beyond_all_use(setting: str) -> None:
+    assert refusal(DATASET, setting)[0][0].startswith(f"--set {setting}: ")
+
+
 def test_there_are_examples() -> None:
     assert EXAMPLES
 

@@ -8,7 +8,7 @@ words = str.split
 
 LIKELY = (
     "likely cause: too little training, too few pictures to learn from, too high a learning rate, "
-    "or pictures that are prepared otherwise than in training"
+    "pictures that are prepared otherwise than in training, or pictures that are nearly the same"
 )
 
 
@@ -94,7 +94,43 @@ def test_a_few_captions_that_come_again_are_no_collapse() -> None:
     assert collapse([["one"], ["two"], ["three"]] * 10) is not None
 
 
+STUTTER = (
+    "captions repeat themselves: 11 of 20 do, such as 'A dog dog 0'; likely cause: too little training; "
+    "sampling.no_repeat_ngram: 2 forbids most of it"
+)
+UNKNOWN = (
+    "75% of the captions' words are in no reference; likely cause: references of other pictures or in another language "
+    "than the captions; check that they belong together"
+)
+
+
+def stuttering(count: int) -> list[list[str]]:
+    return [["a", "dog", "dog", str(number)] for number in range(count)]
+
+
+def test_captions_that_repeat_themselves_are_warned_of() -> None:
+    assert collapse([*stuttering(11), *of_their_own(9)]) == STUTTER
+    assert collapse([*stuttering(10), *of_their_own(10)]) is None
+
+
+def test_words_that_no_reference_has_are_warned_of() -> None:
+    captions = [["a", "dog", "is", str(number)] for number in range(20)]
+    assert measure(captions, [words("a cat")]).collapse == UNKNOWN
+    assert measure(captions, [words("a dog")]).collapse is None
+
+
+def test_all_that_is_wrong_is_told() -> None:
+    captions = [words("a dog dog runs")] * 20
+    found = measure(captions, [words("a cat")]).collapse
+    assert found is not None
+    assert [part.split(";")[0] for part in found.split("; besides, ")] == [
+        "captions hardly differ from picture to picture: 20 of 20 pictures get 'A dog dog runs'",
+        "captions repeat themselves: 20 of 20 do, such as 'A dog dog runs'",
+        "75% of the captions' words are in no reference",
+    ]
+
+
 def test_of_few_pictures_nothing_is_said() -> None:
     assert collapse([]) is None
-    assert collapse([["same"]] * 19) is None
+    assert collapse([["same", "same"]] * 19, unknown_word_rate=1.0) is None
     assert collapse([["same"]] * 20) is not None

@@ -187,9 +187,10 @@ def test_a_killed_run_loses_at_most_its_last_shard(
     fill(store_of(tmp_path, encoder), encoder, files)
     store = tmp_path / "store"
     assert len(list(store.glob("*.bin"))) == 3
-    (store / "00002.json").unlink()
-    (store / "00002.bin").write_bytes((store / "00002.bin").read_bytes()[:1000])
-    (store / ".00002.bin-abc.part").write_bytes(b"part")
+    last = max(store.glob("*.bin"))
+    last.with_suffix(".json").unlink()
+    last.write_bytes(last.read_bytes()[:1000])
+    (store / f".{last.name}-abc.part").write_bytes(b"part")
     again = store_of(tmp_path, encoder)
     assert len(again) == 32
     done, _ = fill(again, encoder, files)
@@ -197,6 +198,18 @@ def test_a_killed_run_loses_at_most_its_last_shard(
     pictures = StoredPictures(store_of(tmp_path, encoder), files, files[0].parents[1])
     for index in (0, 20, 35):
         close(pictures.read([index])[0].numpy(), live(encoder, files[index]))
+
+
+def test_two_jobs_that_fill_one_store_keep_their_features_apart(
+    encoder: Encoder, files: list[Path], tmp_path: Path
+) -> None:
+    root = files[0].parents[1]
+    one, other = (store_of(tmp_path, encoder) for _ in range(2))
+    fill(one, encoder, files[:3])
+    fill(other, encoder, files[3:5])
+    for store, first, last in ((one, 0, 3), (other, 3, 5), (store_of(tmp_path, encoder), 0, 5)):
+        for file in files[first:last]:
+            close(StoredPictures(store, [file], root).read([0])[0].numpy(), live(encoder, file))
 
 
 def test_new_pictures_are_added_to_old_ones(encoder: Encoder, files: list[Path], tmp_path: Path) -> None:
@@ -289,14 +302,15 @@ def test_a_damaged_index_is_refused(encoder: Encoder, tmp_path: Path, content: s
 @pytest.mark.parametrize("content", ["{", "[[1]]", "null"])
 def test_a_damaged_listing_is_refused(encoder: Encoder, files: list[Path], tmp_path: Path, content: str) -> None:
     fill(store_of(tmp_path, encoder), encoder, files[:2])
-    (tmp_path / "store" / "00000.json").write_text(content)
-    assert refusal(lambda: store_of(tmp_path, encoder)) == (f"{tmp_path}/store/00000.json is damaged", remedy(tmp_path))
+    (listing,) = (tmp_path / "store").glob("[0-9]*.json")
+    listing.write_text(content)
+    assert refusal(lambda: store_of(tmp_path, encoder)) == (f"{listing} is damaged", remedy(tmp_path))
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut", "emptied", "a picture short"])
 def test_a_damaged_shard_is_refused(encoder: Encoder, files: list[Path], tmp_path: Path, damage: str) -> None:
     fill(store_of(tmp_path, encoder), encoder, files[:3])
-    shard = tmp_path / "store" / "00000.bin"
+    (shard,) = (tmp_path / "store").glob("*.bin")
     if damage == "removed":
         shard.unlink()
     else:

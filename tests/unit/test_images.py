@@ -53,6 +53,22 @@ def reason(source: Source) -> str:
     return caught.value.problem
 
 
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1), (3, 2_001), (40, 5_000)], ids=str)
+def test_a_strip_takes_no_more_memory_than_its_middle(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    strip, resized, resize = painted(*size), [], Image.Image.resize
+
+    def noted(image: Image.Image, to: tuple[int, int], *others: object) -> Image.Image:
+        resized.append(max(to))
+        return resize(image, to, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "resize", noted)
+        found = load_image(strip, SQUARE)
+    assert max(resized, default=0) < 20 * SQUARE.resize
+    if min(size) >= 32:  # Of the others torchvision would make gigabytes.
+        assert (found.int() - pixels(strip).int()).abs().max() <= 12  # Another place by a fraction of a pixel.
+
+
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [(100, 80), (81, 200), (33, 57), (40, 40), (20, 31), (500, 33), (32, 47)], ids=str)
 @pytest.mark.parametrize(("resize", "crop"), [(40, 32), (33, 32), (32, 32)])

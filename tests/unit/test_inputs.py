@@ -57,12 +57,47 @@ def test_links_to_folders_are_followed_once(here: Path) -> None:
 
 
 def test_patterns_are_sorted_and_those_without_a_match_are_kept(here: Path) -> None:
-    made("b.jpg", "a.jpg", ".c.jpg", "more/d.jpg", "dir.jpg/e.png")
+    made("b.jpg", "a.jpg", ".c.jpg", "more/d.jpg", "more/.e/f.jpg", "[x]/g.jpg")
     assert expand_inputs(["*.jpg"]) == ["a.jpg", "b.jpg"]
-    assert expand_inputs(["./[ab].jpg", "**/*.jpg"]) == ["a.jpg", "b.jpg", "a.jpg", "b.jpg", "more/d.jpg"]
-    assert expand_inputs(["*.gif", "a.jpg"]) == ["a.jpg", "*.gif"]
-    with pytest.raises(UsageError, match=r"no pictures in \*.gif"):
-        expand_inputs(["*.gif"])
+    deep = ["[x]/g.jpg", "a.jpg", "b.jpg", "more/d.jpg"]
+    assert expand_inputs(["./[ab].jpg", "**/*.jpg"]) == ["a.jpg", "b.jpg", *deep]
+    assert expand_inputs(["**"]) == expand_inputs(["**/**"]) == deep
+    assert expand_inputs(["**/more/**/*.jpg"]) == expand_inputs(["more**/*.jpg"]) == ["more/d.jpg"]
+    assert expand_inputs([f"{here}/**/d.*"]) == [str(here / "more" / "d.jpg")]
+    assert expand_inputs(["b.jpg", "*.gif", "a.jpg"]) == ["b.jpg", "*.gif", "a.jpg"]
+    with pytest.raises(UsageError, match=r"no pictures in \*.gif, \*\*/x"):
+        expand_inputs(["*.gif", "**/x"])
+
+
+def test_folders_that_a_pattern_matches_are_looked_into(here: Path) -> None:
+    made("2023/b.jpg", "2023/a.png", "2023/notes.txt", "2024/more/c.jpg", "20.jpg", "album.jpg/d.jpg", "20-empty/x.txt")
+    assert expand_inputs(["20*"]) == ["20.jpg", "2023/a.png", "2023/b.jpg"]
+    assert expand_inputs(["20*"], recursive=True) == ["20.jpg", "2023/a.png", "2023/b.jpg", "2024/more/c.jpg"]
+    assert expand_inputs(["*.jpg"]) == ["20.jpg", "album.jpg/d.jpg"]
+    assert expand_inputs(["**/more"]) == ["2024/more/c.jpg"]
+    with pytest.raises(UsageError, match=r"no pictures in 20-\*"):
+        expand_inputs(["20-*"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_patterns_follow_links_to_folders_once(here: Path) -> None:
+    made("q.jpg", "s/z.jpg", "other/b.jpg")
+    for name in ("s/loop", "s/again"):  # Either way, for ever.
+        Path(name).symlink_to(here)
+    Path("s/other").symlink_to(here / "other")
+    pictures = ["other/b.jpg", "q.jpg", "s/z.jpg"]
+    assert expand_inputs(["**/*.jpg"]) == expand_inputs(["**"]) == pictures
+    assert sorted(expand_inputs(["**"], recursive=True)) == sorted(expand_inputs(["."], recursive=True)) == pictures
+
+
+def test_strips_of_an_earlier_run_are_left_out(here: Path) -> None:
+    made("a.jpg", "looks/a.jpg.png", "looks/more/b.HEIC.png", "looks2/a.jpg.png", "looks/mine.png", "b.jpg.png")
+    kept = ["a.jpg", "b.jpg.png", "looks/mine.png", "looks2/a.jpg.png"]
+    for given in ("looks", "./looks/", str(here / "looks")):
+        assert expand_inputs(["."], True, Path(given)) == kept
+        assert expand_inputs(["**"], True, Path(given)) == kept
+        assert expand_inputs(["looks/a.jpg.png"], True, Path(given)) == ["looks/a.jpg.png"]
+    assert len(expand_inputs(["."], True)) == 6
 
 
 def test_a_file_that_is_there_is_no_pattern(here: Path) -> None:

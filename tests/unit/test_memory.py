@@ -27,6 +27,27 @@ def test_what_gpus_say() -> None:
     assert out_of_memory(RuntimeError("CUDA error: out of memory"))
 
 
+def test_what_the_library_of_a_cpu_says() -> None:
+    for what in ("create a primitive", "execute a primitive", "create a memory object"):
+        assert out_of_memory(RuntimeError(f"could not {what}"))
+    without = "could not create a primitive descriptor for the matmul primitive. Run workload with environment variable"
+    assert not out_of_memory(RuntimeError(without))
+
+
+def test_what_an_attempt_leaves_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it would lack where the C library takes more from the system."""
+    returned: list[int] = []
+    monkeypatch.setattr("captioner.memory.return_freed_memory", lambda: returned.append(1))
+
+    def work(items: Sequence[int]) -> Sequence[int]:
+        if len(items) > 2:
+            raise RuntimeError("could not create a primitive")
+        return items
+
+    assert Portions(8).work(work, range(8)) == [*range(8)]
+    assert len(returned) == 2
+
+
 def test_other_errors() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.ones(2, 3) @ torch.ones(2, 3)

@@ -21,6 +21,7 @@ from captioner.events import EpochDone, Event, Progress, ignore
 from captioner.experiment import Experiment
 from captioner.model.build import CaptionModel
 from captioner.model.loss import smoothed_cross_entropy
+from captioner.sampling import sample
 from captioner.training.objectives import CrossEntropy, SelfCritical, means_of_others, with_own_words
 from captioner.training.rewards import Reward
 from captioner.vocab import Vocabulary
@@ -215,6 +216,49 @@ def test_captions_differ_from_step_to_step_and_are_repeatable() -> None:
     objective = SelfCritical(model_of("attention", 0.5), VOCABULARY, REFERENCES, config_of(), COMPUTE)
     first, again, later = (captions_of(objective.prepare(batch_of(), step)[0]) for step in (3, 3, 4))
     assert first == again != later
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
+def test_a_seed_of_31_bits_is_followed_by_the_step(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So they draw what they have always drawn."""
+    assert drawn_with(seed, monkeypatch) == [(seed << 32) + step for step in range(3)]
+
+
+def test_a_seed_may_have_63_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = [1, 2**31, 2**32, 2**62, 2**63 - 2, 2**63 - 1]
+    drawn = [number for seed in seeds for number in drawn_with(seed, monkeypatch)]
+    assert len(set(drawn)) == 3 * len(seeds)
+
+
+def drawn_with(seed: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The seeds of what self-critical training draws in its first three steps."""
+    found: list[int] = []
+
+    def note(*arguments: Any, **options: Any) -> Any:
+        found.append(arguments[3].seed)
+        return sample(*arguments, **options)
+
+    monkeypatch.setattr("captioner.training.objectives.sample", note)
+    config = config_of(training={"seed": seed}, self_critical={"captions": 2})
+    objective = SelfCritical(model_of("attention"), VOCABULARY, REFERENCES, config, COMPUTE)
+    for step in range(3):
+        objective.prepare(batch_of(), step)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["scheduled sampling", "self-critical"])
+def test_what_is_said_beforehand_leaves_the_encoder_as_it_is(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are looked at as for captioning: batch statistics move once a step, when it is learned from."""
+    encoder = torch.nn.Sequential(torch.nn.BatchNorm1d(6), torch.nn.Dropout(0.5), torch.nn.Unflatten(0, (3, -1)))
+    model = CaptionModel(encoder, build("attention")).train()  # type: ignore[arg-type]
+    monkeypatch.setattr(model, "features", lambda images: encoder(images.flatten(0, 1)))
+    batch = batch_of()
+    if kind == "self-critical":
+        SelfCritical(model, VOCABULARY, REFERENCES, config_of(), COMPUTE).prepare(batch, 5)
+    else:
+        CrossEntropy(model, config_of(training={"scheduled_sampling": 0.5}), COMPUTE, 10).prepare(batch, 5)
+    assert torch.equal(encoder[0].running_mean, torch.zeros(6))
+    assert all(part.training for part in encoder)
 
 
 def test_captions_may_come_from_beam_search() -> None:

@@ -68,6 +68,18 @@ def test_each_worker_has_its_share_of_the_threads() -> None:
         torch.set_num_threads(before)
 
 
+def test_each_worker_has_the_process_s_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread begins with the first one, whichever the thread that starts it has."""
+    found: list[tuple[torch.device, str]] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda gpu: found.append((gpu, threading.current_thread().name)))
+    compute = Compute.choose("auto", "float32")
+    assert compute.device == torch.device("cuda", 1)
+    workers = set(compute.in_order(lambda _: threading.current_thread().name, range(9)))
+    assert set(found) >= {(compute.device, name) for name in workers}
+
+
 def test_chunks() -> None:
     assert list(chunked(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(chunked([], 3)) == []

@@ -93,6 +93,9 @@ def test_what_is_no_picture_is_named(captioner: Captioner, files: list[Path]) ->
     assert caught.value.remedy == "leave it out, or use stream(), which goes on"
     with pytest.raises(ImageError, match=r"^none\.jpg: no such file\nleave it out, or use stream\(\), which goes on$"):
         captioner.caption([files[0], "none.jpg"])
+    with pytest.raises(ImageError, match=r"^none\.jpg: no such file"):
+        captioner.caption(name for name in [files[0], "none.jpg"])
+    assert len(captioner.caption(iter(files[:2]))) == len(captioner.caption(dict.fromkeys(files[:2]).keys())) == 2
 
 
 def test_a_caption_shows_its_text() -> None:

@@ -5,6 +5,9 @@ import hashlib
 import http.client
 import io
 import json
+import shutil
+import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,10 @@ from captioner.config import SamplingConfig
 from captioner.errors import CheckpointError
 from captioner.folder.job import number_of
 from captioner.loading import load_captioner
-from captioner.serving.limits import Access
+from captioner.serving.limits import Access, origin_of
+from captioner.serving.metrics import Metrics, shared_table
 
+IMAGE = {"content-type": "application/octet-stream"}
 FORMATS = "send pictures as JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 
 
@@ -50,6 +55,16 @@ def problem(answer: httpx.Response) -> tuple[int, str, str]:
     assert body["status"] == answer.status_code
     assert body["title"]
     return answer.status_code, body["detail"], body["remedy"]
+
+
+def asked(client: httpx.Client, method: str, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+    """The answer to a request as it stands: other clients tidy it first."""
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port or 0)
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer, content
 
 
 def png(size: tuple[int, int] = (8, 8), kind: str = "PNG", **options: Any) -> bytes:
@@ -112,6 +127,18 @@ def test_the_part_that_the_model_sees(
     width, height = kept * across, kept * down
     expected = {"left": (1 - width) / 2, "top": (1 - height) / 2, "width": width, "height": height}
     assert answer.json()["results"][0]["attention"]["seen"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_the_part_that_the_model_sees_does_not_depend_on_the_format(client: httpx.Client, turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    seen = []
+    for kind in ("JPEG", "PNG", "TIFF"):
+        answer = post(client, "?attention=true", files=None, content=png((120, 40), kind, exif=exif), headers=IMAGE)
+        seen.append(answer.json()["results"][0]["attention"]["seen"])
+    assert seen[0] == seen[1] == seen[2]
+    assert (seen[0]["width"] < seen[0]["height"]) is (turn == 1)
 
 
 def test_sampling_by_request(client: httpx.Client, tiny_run: Path, photos: list[Path]) -> None:
@@ -212,11 +239,8 @@ def test_paths_that_are_not_there(client: httpx.Client) -> None:
     ],
 )
 def test_no_path_reaches_another_file(client: httpx.Client, path: str) -> None:
-    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port or 0)
-    connection.request("GET", path)  # As it stands: other clients tidy paths first.
-    answer = connection.getresponse()
-    assert (answer.status, json.loads(answer.read())["detail"]) == (404, "there is nothing at this path")
-    connection.close()
+    answer, content = asked(client, "GET", path)
+    assert (answer.status, json.loads(content)["detail"]) == (404, "there is nothing at this path")
 
 
 def test_the_page_and_its_files(client: httpx.Client) -> None:
@@ -263,6 +287,34 @@ def test_the_model_is_what_inspect_shows(client: httpx.Client, tiny_run: Path) -
     assert str(tiny_run.parent) not in json.dumps(shown)
 
 
+def test_the_model_is_the_one_that_was_loaded(tiny_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    with live(run) as client:
+        before = client.get("/v1/model").json()
+        shutil.rmtree(run)
+        after = client.get("/v1/model")
+    assert (after.status_code, after.json()) == (200, before)
+
+
+def test_any_worker_knows_what_another_holds(tiny_run: Path) -> None:
+    table = shared_table(2)
+    other = Metrics(table, 1)
+    with live(tiny_run, metrics=Metrics(table, 0)) as client:
+        address = (client.base_url.host, client.base_url.port or 0)
+        head = b"POST /v1/captions HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: 500\r\n\r\n"
+        with socket.create_connection(address, 10) as connection:
+            connection.sendall(head + bytes(100))
+            until(lambda: "captioner_body_bytes 100\n" in other.text())
+        until(lambda: "captioner_body_bytes 0\n" in other.text())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 def test_state_and_metrics(client: httpx.Client, photos: list[Path]) -> None:
     assert client.get("/healthz").text == "ok\n"
     assert client.get("/readyz").text == "ready\n"
@@ -294,6 +346,38 @@ def test_the_description_has_examples_that_work(client: httpx.Client) -> None:
     assert all("description" in parameter for parameter in operation["parameters"])
 
 
+def test_the_description_says_where_a_token_is_asked_for(client: httpx.Client, tiny_run: Path) -> None:
+    described = client.get("/openapi.json").json()
+    assert "securitySchemes" not in described["components"]
+    assert not any("security" in each for path in described["paths"].values() for each in path.values())
+    refusals = {name: {"401", "403", "503"} & set(path["get"]["responses"]) for name, path in gets(described)}
+    assert refusals == {
+        "/v1/model": {"401", "403", "503"},
+        "/healthz": {"403"},
+        "/readyz": {"403", "503"},
+        "/metrics": {"401", "403"},
+    }
+    bearer = {"authorization": "Bearer s3cret"}
+    with live(tiny_run, Access(token="s3cret")) as guarded:
+        described = guarded.get("/openapi.json", headers=bearer).json()
+    assert described["components"]["securitySchemes"] == {"bearer": {"type": "http", "scheme": "bearer"}}
+    named = {name: each.get("security") for name, path in described["paths"].items() for each in path.values()}
+    asks = [{"bearer": []}]
+    assert named == {"/v1/captions": asks, "/v1/model": asks, "/metrics": asks, "/healthz": None, "/readyz": None}
+
+
+def gets(described: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, path) for name, path in described["paths"].items() if "get" in path]
+
+
+def test_head_is_get_without_the_body(client: httpx.Client) -> None:
+    for path in ("/", "/static/page.js", "/healthz", "/readyz", "/v1/model", "/metrics", "/openapi.json"):
+        head = client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == client.get(path).headers["content-type"]
+    assert client.head("/v1/captions").status_code == 405
+
+
 def test_a_token(tiny_run: Path, photos: list[Path]) -> None:
     with live(tiny_run, Access(token="s3cret")) as client:
         for path in ("/", "/static/page.js", "/healthz", "/readyz"):
@@ -304,7 +388,10 @@ def test_a_token(tiny_run: Path, photos: list[Path]) -> None:
             assert problem(answer) == refusal
             assert answer.headers["www-authenticate"] == "Bearer"
         assert problem(post(client, files=photos)) == refusal
-        assert post(client, files=photos, headers={"authorization": "Bearer s3cret"}).status_code == 200
+        for scheme in ("Bearer", "bearer", "BEARER"):
+            assert post(client, files=photos, headers={"authorization": f"{scheme} s3cret"}).status_code == 200
+        for wrong in ("s3cret", "Basic s3cret", "Bearer", "Bearer s3cret x", "Bearers3cret"):
+            assert client.get("/v1/model", headers={"authorization": wrong}).status_code == 401
 
 
 def test_pages_of_other_sites(client: httpx.Client, tiny_run: Path, photos: list[Path]) -> None:
@@ -322,6 +409,39 @@ def test_pages_of_other_sites(client: httpx.Client, tiny_run: Path, photos: list
         answer = post(open_to_one, files=photos[:1], headers=friend)
         assert answer.headers["access-control-allow-origin"] == "https://friend.example"
         assert post(open_to_one, files=photos[:1], headers={"origin": "https://evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://a]", "http://[::1", "//", ""])
+def test_an_origin_that_cannot_be_read_is_another_site(client: httpx.Client, origin: str) -> None:
+    answer, content = asked(client, "GET", "/v1/model", Origin=origin)
+    assert (answer.status, json.loads(content)["detail"]) == (403, "a page of another site asks")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_page_that_may_ask_reads_refusals_too(tiny_run: Path) -> None:
+    friend = {"origin": "https://friend.example"}
+    with live(tiny_run, Access("s3cret", ("https://friend.example",))) as client:
+        answer = client.get("/v1/model", headers=friend)
+        assert problem(answer)[0] == 401
+        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+        assert answer.headers["access-control-expose-headers"] == "Retry-After"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        stranger = client.get("/v1/model", headers={"origin": "https://evil.example"})
+        assert problem(stranger)[0] == 403
+        assert "access-control-allow-origin" not in stranger.headers
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("https://b.example/", "https://b.example"),
+        ("HTTPS://B.Example:443", "https://b.example"),
+        ("http://b.example:8080", "http://b.example:8080"),
+        ("http://[::1]:80/", "http://[::1]"),
+    ],
+)
+def test_origins_are_written_as_browsers_do(address: str, origin: str) -> None:
+    assert origin_of(address) == origin
 
 
 def test_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:

@@ -42,6 +42,15 @@ def test_the_text_is_what_prometheus_reads() -> None:
     assert found["captioner_request_seconds_sum", ()] == pytest.approx(99.309)
 
 
+def test_numbers_are_exact() -> None:
+    metrics = Metrics.alone()
+    metrics.count('captioner_pictures_total{outcome="captioned"}', 1_234_567)
+    metrics.set("captioner_body_bytes", 123_456_789)
+    lines = metrics.text().splitlines()
+    assert 'captioner_pictures_total{outcome="captioned"} 1234567' in lines
+    assert "captioner_body_bytes 123456789" in lines
+
+
 def test_workers_add_up_and_a_new_one_goes_on_with_what_the_dead_one_counted() -> None:
     table = shared_table(2)
     first, second = Metrics(table, 0), Metrics(table, 1)

@@ -214,29 +214,31 @@ def test_a_training_state_s_parts(tiny_file: Path, tmp_path: Path) -> None:
     assert sorted(row for part in parts for row in trimmed(captions(part))) == sorted(trimmed(captions(batch)))
 
 
-def little_memory(monkeypatch: pytest.MonkeyPatch, images: int) -> list[int]:
-    """Memory suffices for so many pictures; returns how many were tried each time."""
+def little_memory(monkeypatch: pytest.MonkeyPatch, images: int, says: str = NO_MEMORY) -> list[int]:
+    """Memory suffices for so many pictures; returns how many were tried each time, and 0 where it was given back."""
     real, tried = CrossEntropy.prepare, []
 
     def prepare(self: CrossEntropy, batch: Batch, step: int) -> Any:
         tried.append(len(batch.images))
         if len(batch.images) > images:
-            raise RuntimeError(NO_MEMORY)
+            raise RuntimeError(says)
         return real(self, batch, step)
 
     monkeypatch.setattr(CrossEntropy, "prepare", prepare)
+    monkeypatch.setattr("captioner.training.optimisation.return_freed_memory", lambda: tried.append(0))
     return tried
 
 
+@pytest.mark.parametrize("says", [NO_MEMORY, "could not create a primitive"])
 def test_batches_are_split_where_memory_does_not_suffice(
-    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str
 ) -> None:
     config = config_of(tiny_file, "training.batch_size=16", "training.epochs=1", "decoder.dropout=0")
     trainer_of(config, tmp_path / "whole").fit()
     events: list[Event] = []
-    tried = little_memory(monkeypatch, 5)
+    tried = little_memory(monkeypatch, 5, says)
     trainer_of(config, tmp_path / "split", events.append).fit()
-    assert tried == [16, 8] + [4] * 16
+    assert tried == [16, 0, 8, 0] + [4] * 16
     assert [event.text for event in events if isinstance(event, Warned)] == [
         "memory does not suffice: from now on a batch is learned from in 4 parts"
     ]
@@ -305,17 +307,14 @@ def test_a_loss_that_is_no_number_stops_the_run(
     plan = experiment.trainer(tmp_path / "plan", resume=False).batches
     number = next(place for place, batch in enumerate(plan.epoch(1), 1) if 5 in batch.numbers)
     result = cli("train", "--config", tiny_file, "--run", tmp_path / "bad", "--quiet")
-    folder, last = tmp_path / "bad" / "bad-batch", tmp_path / "bad" / "last"
+    folder = tmp_path / "bad" / "bad-batch"
     assert result.status == 1
     first, second = result.err.splitlines()
     assert first.startswith(
         f"error: training diverged at batch {number} of epoch 1, which is saved in {folder}: loss nan a word, gradient "
     )
-    assert first.endswith(f"; the checkpoint before it is {last}")
-    assert second == (
-        "       begin a new run with training.learning_rate below 0.01; to go on from that checkpoint: "
-        f"--set training.begin_with={last}"
-    )
+    assert "checkpoint" not in first  # None has been written.
+    assert second == "       begin a new run with training.learning_rate below 0.01"
     saved = json.loads((folder / "batch.json").read_text())
     assert (saved["epoch"], saved["batch"], saved["loss"]) == (1, number, "nan")
     poisoned = [picture for picture in saved["pictures"] if not picture["finite"]]
@@ -331,9 +330,15 @@ def test_a_loss_that_is_no_number_stops_the_run(
 
 def test_an_exploding_loss_stops_the_run(tiny_file: Path, tmp_path: Path) -> None:
     config = config_of(tiny_file, "training.learning_rate=1.0e4", "training.epochs=9", OFTEN)
-    with pytest.raises(TrainingError, match=r"^training diverged at batch [0-9]+ of epoch 1, "):
+    last = tmp_path / "last"
+    with pytest.raises(TrainingError, match=r"^training diverged at batch [0-9]+ of epoch 1, ") as caught:
         trainer_of(config, tmp_path).fit()
-    model = load_checkpoint(tmp_path / "last").model
+    assert caught.value.problem.endswith(f"; the checkpoint before it is {last}")
+    assert caught.value.remedy == (
+        "begin a new run with training.learning_rate below 10000; to go on from that checkpoint: "
+        f"--set training.begin_with={last}"
+    )
+    model = load_checkpoint(last).model
     assert all(bool(part.isfinite().all()) for part in model.parameters())
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from email.mime.application import MIMEApplication
 from email.mime.multipart import MIMEMultipart
 
@@ -50,6 +51,37 @@ def test_a_form_of_another_writer() -> None:
 def test_names_in_utf_8_and_without_end() -> None:
     body, content_type = encode_multipart_formdata([("picture", ("Jäger-鳥.jpg", b"1")), ("p", ("a" * 999, b"2"))])
     assert [upload.file for upload in parse(body, content_type, LIMITS)] == ["Jäger-鳥.jpg", "a" * 200]
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("utf-8''J%C3%A4ger%20%e9%b3%a5.jpg", "Jäger 鳥.jpg"),
+        ("ISO-8859-1''J%E4ger.jpg", "Jäger.jpg"),
+        ("utf-8''%ff", "\ufffd"),
+        ("undefined''x", None),
+        ("idna''xn--%ff", None),
+        ("a\0''x", None),
+        ("utf-7''+2AA-", None),
+        ("raw-unicode-escape''%5Cud800", None),
+        ("utf-8''a; filename*0*=utf-8''b", None),
+        ("utf-8''鳥", None),
+    ],
+)
+def test_names_that_say_in_which_letters(said: str, name: str | None) -> None:
+    body = f"--x\r\nContent-Disposition: form-data; filename*={said}\r\n\r\n1\r\n--x--".encode()
+    if name is None:
+        assert refused(body, FORM) == (400, "filename in the form's content-disposition cannot be read", CURL)
+    else:
+        assert parse(body, FORM, LIMITS) == [Upload(name, b"1")]
+
+
+def test_parameters_with_numbers_without_end() -> None:
+    body = f"--x\r\nContent-Disposition: form-data; filename*{'1' * 5000}=a\r\n\r\n1\r\n--x--".encode()
+    assert refused(body, FORM) == (400, "filename in the form's content-disposition cannot be read", CURL)
+    for boundary in ("*=undefined''B", f"*{'1' * 5000}=B"):
+        kind = f"multipart/form-data; boundary{boundary}"
+        assert refused(b"", kind) == (400, "boundary in the form's content-type cannot be read", CURL)
 
 
 def test_json() -> None:
@@ -104,6 +136,29 @@ def test_too_many_pictures() -> None:
     body, content_type = encode_multipart_formdata([("p", ("a", b"1"))] * 4)
     assert refused(body, content_type) == expected
     assert refused(json.dumps({"pictures": [{"data": ""}] * 4}).encode(), "application/json") == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"pictures":[' + b"0," * 1_000_000 + b"0]}",
+        b'{"pictures":[' + b"[]," * 300_000 + b"0]}",
+        b'{"pictures":[{' + b",".join(b'"%d":0' % number for number in range(100_000)) + b"}]}",
+        b"{" + b",".join(b'"%d":0' % number for number in range(100_000)) + b"}",
+    ],
+    ids=["numbers", "lists", "fields of a picture", "fields of the body"],
+)
+def test_json_of_many_wrong_parts_takes_no_time(body: bytes) -> None:
+    """An error for each of them would take seconds and gigabytes."""
+    start = time.monotonic()
+    expected = (413, "the JSON has more parts than 3 pictures have", "send them in several requests")
+    assert refused(body, JSON) == expected
+    assert time.monotonic() - start < 0.2
+
+
+def test_names_of_commas_are_no_parts() -> None:
+    body = json.dumps({"pictures": [{"file": "," * 200, "data": ""}] * 3}).encode()
+    assert len(parse(body, JSON, LIMITS)) == 3
 
 
 @given(

@@ -27,6 +27,11 @@ FILES = {
     "fastText": "4 3\n" + GLOVE.replace("\n", " \n"),
     "windows": GLOVE.replace("\n", "\r\n"),
     "without an end": GLOVE.rstrip(),
+    "tabs": GLOVE.replace(" ", "\t").replace(".\t.\t.", ". . ."),
+    "tabs after words": GLOVE.replace("dog ", "dog\t").replace("é ", "é\t"),
+    "empty lines": "\n4 3\n\n" + GLOVE + " \n\n",
+    "byte-order mark": "\ufeff" + GLOVE.removeprefix("the 0.5 0.5 0.5\n"),
+    "byte-order mark and counts": "\ufeff4 3\n" + GLOVE,
     "twice": GLOVE + "dog 7 7 7\n",
     "other characters": GLOVE + "a\u2028b 1 2 3\nc\u00a0d 1 2 3\n",
 }
@@ -179,7 +184,7 @@ class TestTraining:
     def test_the_decoder_begins_with_them(
         self, tiny_file: Path, tmp_path: Path, vectors: Path, kind: str, tuned: bool
     ) -> None:
-        """Kept or tuned; with them gone, the checkpoint still loads and the run still resumes."""
+        """Kept or tuned, perhaps scaled; with them gone, the checkpoint still loads and the run still resumes."""
         settings = [
             f"decoder.word_vectors={vectors}", f"decoder.tune_word_vectors={str(tuned).lower()}",
             f"decoder.type={kind}", "training.epochs=2",
@@ -194,7 +199,11 @@ class TestTraining:
         trainer.listener = stop
         begun = trainer.model.decoder.embedding.weight.detach().clone()
         red = experiment.vocabulary.encode(["red"])[0]
-        assert begun[red].tolist() == pytest.approx([0.1] * 24)
+        assert begun[red].std() < 1e-7
+        if kind == "transformer":  # Whose output layer they are.
+            assert begun.square().mean().sqrt() == pytest.approx(24**-0.5)
+        else:
+            assert begun[red].tolist() == pytest.approx([0.1] * 24)
         with pytest.raises(Interrupted):
             trainer.fit()
         vectors.unlink()
@@ -203,6 +212,24 @@ class TestTraining:
         ended = load_checkpoint(tmp_path / "run" / "last").model.decoder.embedding.weight
         assert torch.equal(ended, begun) == (not tuned)
         assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 2
+
+    @pytest.mark.parametrize("kind", ["attention", "lstm", "transformer"])
+    @pytest.mark.parametrize("length", [1e-2, 75.0])
+    def test_vectors_of_any_length_can_be_begun_with(
+        self, tiny_file: Path, tmp_path: Path, kind: str, length: float
+    ) -> None:
+        """Where they are the output layer's matrix too: a word is then about as likely as if they were random."""
+        rng = np.random.default_rng(0)
+        rows = {word: rng.normal(size=24) for word in ("a", "red", "blue", "circle")}
+        lines = [f"{word} {' '.join(map(str, length * row / np.linalg.norm(row)))}" for word, row in rows.items()]
+        path = written(tmp_path, "\n".join(lines))
+        config = load_config(
+            tiny_file, [f"decoder.word_vectors={path}", "decoder.tie_embeddings=true", f"decoder.type={kind}"]
+        )
+        trainer = Experiment(config, ignore).trainer(tmp_path / "run", resume=False)
+        learned = trainer.optimisation.step(next(trainer.batches.epoch(1)))
+        guessing = np.log(len(trainer.vocabulary))
+        assert learned.loss / learned.words == pytest.approx(guessing, rel=0.5)
 
     def test_a_wrong_size_is_told_before_anything_is_written(self, tiny_file: Path, tmp_path: Path, cli: Any) -> None:
         path = written(tmp_path, GLOVE)

@@ -63,7 +63,7 @@ def broken(path: Path, line: int, problem: str, remedy: str = "mend that line, a
 
 def dataset_root(config: DatasetConfig) -> Path:
     """The folder of the data set; raises ``DatasetError`` if there is none."""
-    root = Path(config.root).expanduser()
+    root = Path(config.root)
     if not root.is_dir():
         problem = "is not a folder" if root.exists() else "does not exist"
         raise DatasetError(

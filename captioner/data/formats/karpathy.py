@@ -59,4 +59,6 @@ def _entry(image: Any, number: int, source: Path, folder: Path, split: str | Non
 
 def _caption(sentence: Any) -> str:
     raw = sentence["raw"] if "raw" in sentence else " ".join(sentence["tokens"])
-    return str(raw).strip()
+    if not isinstance(raw, str):
+        raise TypeError
+    return raw.strip()

@@ -10,5 +10,5 @@ from captioner.data.shapes.dataset import CAPTIONS_FILE, IMAGES_FOLDER, generate
 
 def read_shapes(config: DatasetConfig) -> Reading:
     """Read the set at ``dataset.root``, after drawing ``dataset.size`` pictures there if it is missing."""
-    generate_shapes(Path(config.root).expanduser(), images=config.size, seed=config.seed)
+    generate_shapes(Path(config.root), images=config.size, seed=config.seed)
     return read_karpathy(config.model_copy(update={"captions": CAPTIONS_FILE, "images": IMAGES_FOLDER}))
