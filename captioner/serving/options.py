@@ -26,7 +26,7 @@ class Options(BaseModel):
     """How words are chosen."""
     beam_size: Annotated[int, Field(ge=1, le=_WIDEST)] | None = None
     """Beginnings kept by `beam`, `diverse_beam` and `consensus`; by default wide enough for the captions asked for."""
-    temperature: Annotated[float, Field(gt=0, le=100)] | None = None
+    temperature: Annotated[float, Field(ge=0.001, le=100)] | None = None
     """`sample`: below 1 likely words become likelier, above 1 less so."""
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     """`sample`: draw among this many likeliest words; 0: among all."""

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from captioner.errors import nearest
 
 MEDIA_TYPE = "application/problem+json"
+_NAMED = 10  # Mistakes; for each of thousands, the nearest name would take long to find.
 _log = logging.getLogger(__name__)
 
 
@@ -59,13 +60,15 @@ async def _on_problem(_: Request, error: Exception) -> JSONResponse:
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # What was sent is not repeated: it may be long, and it is nobody's business but the sender's.
-    found = []
-    for one in error.errors():
+    found, mistakes = [], error.errors()
+    for one in mistakes[:_NAMED]:
         name = ".".join(map(str, one["loc"][1:]))
         if one["type"] == "extra_forbidden":
             found.append(f"there is no option '{name:.50}'{nearest(name, request.app.state.options)}")
         else:
             found.append(f"{name}: {_lower(one['msg']).replace('input should be', 'expected')}")
+    if len(mistakes) > _NAMED:
+        found.append(f"and {len(mistakes) - _NAMED:,} more")
     return Problem(422, "; ".join(found), "see /openapi.json for what the query may hold").response()
 
 

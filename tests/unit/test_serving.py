@@ -161,6 +161,10 @@ def test_sampling_by_request(client: httpx.Client, tiny_run: Path, photos: list[
         ("?captions=11", "captions: expected less than or equal to 10"),
         ("?beam_size=21", "beam_size: expected less than or equal to 20"),
         ("?beam=2", "there is no option 'beam', did you mean 'beam_size'?"),
+        (
+            "?" + "&".join(f"o{number}x=1" for number in range(12)),
+            "; ".join(f"there is no option 'o{number}x'" for number in range(10)) + "; and 2 more",
+        ),
         ("?method=magic", "method: expected 'greedy', 'beam', 'diverse_beam', 'consensus' or 'sample'"),
         ("?top_p=nan", "top_p: expected less than or equal to 1"),
         ("?top_k=3", "top_k has no effect with method beam"),
