@@ -34,7 +34,7 @@ def test_every_setting_is_there_and_described(pages: dict[str, str]) -> None:
             (row,) = [line for line in text.splitlines() if line.startswith((f"| `{key}` |", f"| **`{key}`** |"))]
             assert " ".join(str(setting.description).split()) in row.split(" | ")[3]
             assert "?" not in row.split(" | ")[1]
-    assert "| `seed` | whole number from 0, below 9.22337e+18 | `1` | Seed of everything random." in pages["config-reference.md"]
+    assert "| `seed` | whole number from 0, below 9.22337e+18 | `1` |" in pages["config-reference.md"]
     assert "| `warmup_steps` | whole number from 0 | `200` |" in pages["config-reference.md"]
     assert "| `format`** | `coco`" in pages["config-reference.md"].replace("**`format`", "`format`")
 
