@@ -9,8 +9,9 @@ from captioner import processes
 from captioner.cli.console import Console
 from captioner.cli.options import Models, Quiet, setting
 from captioner.cli.screen import Screen
-from captioner.folder.destinations import Engine, Order, choose_destination, choose_engine
+from captioner.folder.destinations import choose_destination
 from captioner.folder.inputs import expand_inputs
+from captioner.folder.order import Engine, Order, choose_engine
 from captioner.folder.sidecars import Existing
 from captioner.rows import Form
 

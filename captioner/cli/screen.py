@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from captioner.cli.console import Console
-from captioner.folder.destinations import Order
+from captioner.folder.order import Order
 from captioner.folder.review import Review, told, warn_of_held
 
 if TYPE_CHECKING:

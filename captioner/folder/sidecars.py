@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from enum import Enum
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from captioner.data.cloud import is_cloud
 from captioner.errors import ImageError, UsageError
@@ -13,10 +12,8 @@ from captioner.events import Note, Warned
 from captioner.files import atomic_write, storage_error
 from captioner.folder.failures import fails_alone
 from captioner.folder.inputs import refuse_clashes
+from captioner.folder.order import Order
 from captioner.folder.review import Review, warn_of_held
-
-if TYPE_CHECKING:
-    from captioner.folder.destinations import Order
 
 
 class Existing(str, Enum):
@@ -43,7 +40,7 @@ class Sidecars:
             raise UsageError("--sidecar writes beside files, and some of these are addresses", "use --output")
         refuse_clashes(files, _beside, "{} would share {}", "rename one of them, or write to one file by --output")
 
-    def write(self, files: Sequence[str], order: "Order") -> int:
+    def write(self, files: Sequence[str], order: Order) -> int:
         """Caption every picture, or with ``skip`` those without a text; each text is written atomically.
 
         One that cannot be written is a failure of its picture alone.
