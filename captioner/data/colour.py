@@ -13,7 +13,6 @@ _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 _UNSEEN = 3
 """A profile that moves no colour by more, of 255, is sRGB under another name."""
 
-
 _LARGEST = 4_000_000
 """Bytes of a profile, at most: a printer's has some two million, and those of the last pictures are kept."""
 

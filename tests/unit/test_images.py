@@ -429,21 +429,6 @@ def test_a_profile_of_other_colours_is_ignored() -> None:
     assert load_image(encoded(image, "JPEG", icc_profile=swapped_profile()), SQUARE)[:, 5, 5].tolist() == [255] * 3
 
 
-def test_a_grey_profile() -> None:
-    """A gamma of 1: the middle grey of light is a light grey to the eye."""
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    header = bytearray(lab[:128])
-    header[16:20] = b"GRAY"
-    white = b"XYZ \0\0\0\0" + struct.pack(">iii", 63190, 65536, 54061)
-    curve = b"curv\0\0\0\0" + struct.pack(">I", 0)
-    start = 128 + 4 + 2 * 12
-    tags = b"wtpt" + struct.pack(">II", start, 20) + b"kTRC" + struct.pack(">II", start + 20, 12)
-    body = struct.pack(">I", 2) + tags + white + curve
-    profile = struct.pack(">I", 128 + len(body)) + bytes(header[4:]) + body
-    loaded = load_image(encoded(Image.new("L", (64, 64), 128), "PNG", icc_profile=profile), SQUARE)
-    assert loaded[:, 16, 16].tolist() == pytest.approx([188, 188, 188], abs=2)  # 255 * srgb(128 / 255)
-
-
 # --- HEIC
 
 HEIC = struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + b"the rest"
