@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from captioner.model.packing import product
 from captioner.model.soft_attention import CompareGradients, Rows, compare, factors
 
 
@@ -30,7 +31,7 @@ class Glance:
     values: Tensor
     """(B, P, H), in the computing precision, as are the next two."""
     from_state: Tensor
-    """(4H + A + H, H)."""
+    """(4H + A + H, H); it and the next perhaps packed."""
     from_context: Tensor
     """(4H, H)."""
     score: Tensor
@@ -70,14 +71,14 @@ def advance(glance: Glance, word: Tensor, hidden: Tensor, cell: Tensor, places: 
     gates differs between them.
     """
     size, attention_size = hidden.shape[1], len(glance.score)
-    recurrent, query, gate = torch.split(hidden @ glance.from_state.t(), [4 * size, attention_size, size], dim=1)
+    recurrent, query, gate = torch.split(product(hidden, glance.from_state), [4 * size, attention_size, size], dim=1)
     query, gate = factors(query), torch.sigmoid(gate)
     scores = compare(glance.keys, query, glance.score, glance.rows)
     weights = torch.softmax(scores, dim=1)
     laid_out = glance.rows.lay_out(weights.to(glance.values.dtype))
     seen = glance.rows.pick_up(torch.bmm(laid_out, glance.values), hidden.shape[0])
     # In float32 from here: on a CPU, non-linearities in bfloat16 are four times slower, and mixed types slower still.
-    gates = (gate * seen @ glance.from_context.t()).add_(recurrent)
+    gates = product(gate * seen, glance.from_context).add_(recurrent)
     if places is not None:
         gates, cell = gates.index_select(0, places), cell.index_select(0, places)
     gates = gates.add_(word).float()

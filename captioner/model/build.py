@@ -12,6 +12,7 @@ from captioner.config import DecoderConfig, EncoderConfig
 from captioner.model.decoder import Decoder
 from captioner.model.encoder import Encoder
 from captioner.model.loss import target_log_probs
+from captioner.model.packing import pack_linear
 from captioner.model.refiner import GridRefiner
 from captioner.model.show_attend_tell import ShowAttendTell
 from captioner.model.show_tell import ShowTell
@@ -49,8 +50,7 @@ class CaptionModel(nn.Module):
     def for_inference(self, device: torch.device, dtype: torch.dtype) -> "CaptionModel":
         """A copy that is faster and cannot be trained."""
         decoder = copy.deepcopy(self.decoder).to(device, dtype).eval()
-        if device.type == "cpu" and dtype == torch.float32:
-            _lay_out_columns(decoder)
+        pack_linear(decoder)
         decoder.prepare()
         return CaptionModel(self.encoder.for_inference(device, dtype), decoder)
 
@@ -58,16 +58,6 @@ class CaptionModel(nn.Module):
         """The log-probability of each of the batch's targets (M,), teacher-forced, in float32 after the decoder."""
         hidden = self.decoder(features, batch).hidden
         return target_log_probs(hidden, self.decoder.output_weight, self.decoder.output_bias, batch.targets)
-
-
-def _lay_out_columns(module: nn.Module) -> None:
-    """The same matrices, an input's weights side by side in memory instead of an output's.
-
-    Products of few rows, as a single picture's words are, then take three quarters of the time.
-    """
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            part.weight.data = part.weight.data.t().contiguous().t()
 
 
 def build_encoder(config: EncoderConfig) -> Encoder:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from captioner.batch import Batch
 from captioner.model.dropout import Dropout
+from captioner.model.packing import PackedLinear, packs, product
 
 _ALIGNED = 16  # Numbers: 64 bytes of float32.
 
@@ -96,6 +97,8 @@ class Decoder(nn.Module, ABC):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(N, E) -> unnormalised scores of the next word (N, V)."""
+        if isinstance(self.output, PackedLinear):
+            return product(hidden, self.output.packed, self.output_bias)
         size, on_cpu = len(self.output_bias), hidden.device.type == "cpu" and hidden.dtype == torch.float32
         if size % _ALIGNED == 0 or not on_cpu or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return F.linear(hidden, self.output_weight, self.output_bias)
@@ -116,6 +119,8 @@ class Decoder(nn.Module, ABC):
 
     def prepare(self) -> None:
         """Compute once what only the weights decide, in a copy for inference, whose weights stay as they are."""
+        if self.output is None and packs(self.embedding.weight):
+            self.output = PackedLinear(self.embedding.weight, None)
 
     @abstractmethod
     def forward(self, features: Tensor, batch: Batch) -> Decoded:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from captioner.batch import PAD, Batch
 from captioner.model.attention_lstm import Glance, advance, unroll
 from captioner.model.decoder import Decoded, Decoder, DecoderState
+from captioner.model.packing import matrix
 from captioner.model.soft_attention import EvenRows, Rows, factors
 
 
@@ -48,6 +49,7 @@ class ShowAttendTell(Decoder):
     @torch.no_grad()
     def prepare(self) -> None:
         """See ``Decoder.prepare``: each word's share of the gates, which is a fifth of what a step computes."""
+        super().prepare()
         self.gates_of_words = self.from_word(self.embedding.weight)
 
     def forward(self, features: Tensor, batch: Batch) -> Decoded:
@@ -68,7 +70,8 @@ class ShowAttendTell(Decoder):
         return values, self.key(values), hidden, cell
 
     def _glance(self, key_factors: Tensor, values: Tensor, rows: Rows) -> Glance:
-        return Glance(key_factors, values, self.from_state.weight, self.from_context.weight, self.score.float(), rows)
+        from_state, from_context = matrix(self.from_state), matrix(self.from_context)
+        return Glance(key_factors, values, from_state, from_context, self.score.float(), rows)
 
     def _deep_output(self, hidden: Tensor, seen: Tensor, words: Tensor) -> Tensor:
         """Equation 7, of the state, what ``context_to_output`` makes of the context, and the word before."""

@@ -29,6 +29,7 @@ _GAUGES = {
     "captioner_queue_pictures": "Pictures that wait for their turn.",
     "captioner_body_bytes": "Bytes of requests in memory.",
     "captioner_ready_workers": "Workers whose model is loaded.",
+    "captioner_connections": "Connections that are open.",
 }
 _HISTOGRAMS: dict[str, tuple[str, Sequence[float]]] = {
     "captioner_request_seconds": ("From a request for captions to its answer, where it got one.", _SECONDS),
@@ -70,6 +71,13 @@ class Metrics:
     def set(self, name: str, value: float) -> None:
         """A gauge is ``value`` now."""
         self._table[self._start + _PLACES[name]] = value
+
+    def others_turn(self) -> bool:
+        """Whether another worker had better take the next connection: one that is ready, with fewer if this one is."""
+        rows = range(0, len(self._table), len(_PLACES))
+        ready, connections = _PLACES["captioner_ready_workers"], _PLACES["captioner_connections"]
+        mine = self._table[self._start + connections] if self._table[self._start + ready] else float("inf")
+        return any(self._table[row + ready] and self._table[row + connections] < mine for row in rows)
 
     def observe(self, name: str, value: float) -> None:
         """A histogram has one more value."""

@@ -1,8 +1,11 @@
 """HTTP/1.1 as uvicorn speaks it, but patient only for so long with who does not say what they want."""
 
 import asyncio
+from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from captioner.serving.metrics import Metrics
 
 _HEADER_SECONDS = 10
 """In which a connection must bring its next request's header, or be closed."""
@@ -11,6 +14,8 @@ _HEADER_SECONDS = 10
 class PunctualProtocol(H11Protocol):
     """Closes connections that take too long with a request's header, which uvicorn lets wait for ever."""
 
+    metrics: ClassVar[Metrics]
+    """Of the server's subclass: where it is counted how many connections are open."""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -28,6 +33,7 @@ class PunctualProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
         super().connection_lost(exc)
+        self.metrics.set("captioner_connections", len(self.connections))
         self._unwatch()
 
     def _watch(self) -> None:

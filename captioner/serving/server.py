@@ -12,6 +12,7 @@ import uvicorn
 from captioner.errors import UsageError
 from captioner.serving.app import build_app
 from captioner.serving.limits import Access, Limits
+from captioner.serving.listener import Listener
 from captioner.serving.metrics import Metrics
 from captioner.serving.protocol import PunctualProtocol
 from captioner.serving.service import ModelFiles, Service
@@ -58,7 +59,7 @@ def build_server(
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
         build_app(service, serving.access, ready, failed),
-        http=PunctualProtocol,
+        http=type("Protocol", (PunctualProtocol,), {"metrics": metrics}),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -84,6 +85,6 @@ def serve(serving: Serving, listener: socket.socket, metrics: Metrics, ready: Ca
     # uvicorn raises the signal again that has ended it; to this program it is the usual end.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    server.run(sockets=[listener])
+    server.run(sockets=[Listener(listener, metrics)])
     if failures:
         raise failures[0]

@@ -1,8 +1,8 @@
-"""Serving under load against the encoder alone. ``python tests/benchmarks/serving.py RUN [SECONDS] [BEAM]``.
+"""Serving under load against the encoder alone. ``python tests/benchmarks/serving.py RUN [SECONDS] [BEAM] [WORKERS]``.
 
 RUN is a trained run; a random decoder would not end its captions as a trained one does. They are searched with a BEAM
-of 3, or greedily with 1. The server is a process of its own, asked over loopback by this one, with photographs as they
-are on disk, one a request. One client at a time is never batched; 32 are.
+of 3, or greedily with 1. The server has processes of its own, one or as many as WORKERS, asked over loopback by this
+one, with photographs as they are on disk, one a request. One client at a time is never batched; 32 are.
 """
 
 import asyncio
@@ -26,14 +26,17 @@ def main() -> None:
     """Print three rounds: one client, 32 clients, and the encoder alone before and after."""
     run, seconds = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
     beam = int(sys.argv[3]) if len(sys.argv) > 3 else 3
+    workers = sys.argv[4] if len(sys.argv) > 4 else "1"
     files, kind = pictures(512)
     bodies = [file.read_bytes() for file in files]
     captioner = load_captioner([run], sampling(beam))
     alone = Alone(load_checkpoint(run).model.encoder, files, captioner.compute)
     print(
-        f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam {beam}, {captioner.compute.precision}", flush=True
+        f"{len(files):,} {kind}; {captioner.encoder.backbone}, beam {beam}, {captioner.compute.precision}, "
+        f"--workers {workers}",
+        flush=True,
     )
-    command = [sys.executable, "-m", "captioner", "serve", "--model", str(run), "--port", "0"]
+    command = [sys.executable, "-m", "captioner", "serve", "--model", str(run), "--port", "0", "--workers", workers]
     for value in sampling(beam):
         command += ["--set", value]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -64,9 +67,11 @@ def main() -> None:
 
 
 def processor_seconds(process: int) -> float:
-    """What it has used of all cores: tells of the work done even where others share the machine."""
+    """What it and its workers have used of all cores: tells of the work done even where others share the machine."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    workers = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(processor_seconds(int(worker)) for worker in workers)
 
 
 async def load(port: int, bodies: list[bytes], clients: int, seconds: float) -> list[float]:
