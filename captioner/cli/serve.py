@@ -15,7 +15,9 @@ def serve(
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Processes, each with the model; on a CPU one a core is the fastest.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, metavar="N", help="Processes, each with the model; fastest: one a core.")
+    ] = 1,
     token: Annotated[
         str | None, typer.Option(envvar="CAPTIONER_TOKEN", help="What clients must send as a bearer token.")
     ] = None,
