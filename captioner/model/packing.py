@@ -28,6 +28,10 @@ class Layouts:
             self._of_threads[threads] = lay_out()
         return self._of_threads[threads]
 
+    def __reduce__(self) -> tuple[type["Layouts"], tuple[()]]:
+        """A copy has none yet: torch can neither copy nor pickle them."""
+        return Layouts, ()
+
 
 class PackedLinear(nn.Linear):
     """A linear layer with its matrix in oneDNN's layout too."""

@@ -1,6 +1,7 @@
 """Matrices packed for a CPU give the same scores, for whatever number of rows and threads."""
 
 import copy
+import pickle
 from collections.abc import Iterator
 
 import pytest
@@ -57,6 +58,20 @@ def test_a_packed_layer_is_the_layer(rows: int) -> None:
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
     assert isinstance(whole[0], PackedLinear) == packs(layer.weight)
     assert set(whole.state_dict()) == {"0.weight", "0.bias"}
+
+
+def test_what_has_been_used_can_be_copied(encoder: Encoder) -> None:
+    used = CaptionModel(encoder, build("attention")).for_inference(torch.device("cpu"), torch.bfloat16)
+    black = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    words = torch.ones(1, dtype=torch.int64)
+    with torch.inference_mode():
+        seen, (scores, _) = (
+            used.features(black),
+            used.decoder.step(words, used.decoder.start(features()[:1].bfloat16())),
+        )
+        again = pickle.loads(pickle.dumps(copy.deepcopy(used)))
+        assert torch.equal(again.features(black), seen)
+        assert torch.equal(again.decoder.step(words, again.decoder.start(features()[:1].bfloat16()))[0], scores)
 
 
 def test_in_float32_nothing_is_packed() -> None:
