@@ -61,6 +61,17 @@ def test_who_has_more_connections_leaves_the_next_to_the_other(workers: Workers)
     assert "captioner_connections 3" in workers.metrics[0].text().splitlines()
 
 
+def test_it_is_left_to_the_other_however_long_ago_the_last_one_was(workers: Workers) -> None:
+    workers.ready(0, 1)
+    workers.connect()
+    assert workers.accepts(0)
+    assert not workers.accepts(0)
+    time.sleep(0.2)
+    workers.connect()
+    assert not workers.accepts(0)
+    assert workers.accepts(1)
+
+
 def test_a_closed_connection_counts_no_more(workers: Workers) -> None:
     workers.ready(0, 1)
     workers.connect()
