@@ -5,9 +5,10 @@ from pathlib import Path
 
 from captioner.checkpoint.reading import load_checkpoints
 from captioner.compute import Compute
-from captioner.config import Config, SamplingConfig, heeds
+from captioner.config import Config, SamplingConfig
 from captioner.configfile import dump_config, parse_config
 from captioner.errors import UsageError
+from captioner.heeding import heeds
 from captioner.model.ensemble import together
 from captioner.predictor import Captioner
 

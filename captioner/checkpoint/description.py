@@ -9,10 +9,10 @@ from typing import Any
 
 from captioner.calibration import Calibration
 from captioner.checkpoint.index import calibration_in, check_files, damaged, read_index
-from captioner.config import counting
 from captioner.errors import CheckpointError
 from captioner.evaluation.metrics import written
 from captioner.files import readable_size
+from captioner.heeding import counting
 
 Section = dict[str, Any]
 

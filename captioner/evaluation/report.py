@@ -13,7 +13,6 @@ from captioner import __version__
 from captioner.calibration import RIGHT, doubt
 from captioner.checkpoint.description import describe, in_words
 from captioner.checkpoint.index import fingerprint
-from captioner.config import counting
 from captioner.errors import ImageError, UsageError
 from captioner.evaluation.bootstrap import CONFIDENCE, FEW_IMAGES, RESAMPLES, score_intervals
 from captioner.evaluation.evaluator import Evaluation
@@ -23,6 +22,7 @@ from captioner.evaluation.report_charts import evaluation_charts, reliability
 from captioner.evaluation.tables import score_rows
 from captioner.evaluation.word_use import ClassUse, word_use
 from captioner.folder.review import told
+from captioner.heeding import counting
 from captioner.pages.charts import STYLE
 from captioner.pages.confidence import meaning
 from captioner.pages.html import picture_of, small_source, write_page

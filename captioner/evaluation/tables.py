@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from captioner.config import counting
 from captioner.evaluation.contest import Contest
 from captioner.evaluation.evaluator import SCALE, Evaluation
 from captioner.evaluation.metrics import written
+from captioner.heeding import counting
 
 Row = tuple[str, ...]
 

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from captioner.config import SEARCHES, SamplingConfig, heeds
+from captioner.config import SEARCHES, SamplingConfig
 from captioner.errors import UsageError
+from captioner.heeding import heeds
 from captioner.sampling import check_number
 from captioner.serving.problems import Problem
 

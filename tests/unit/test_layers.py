@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "captioner"
 
 LAYERS = {
     0: {"captioner", "errors", "config", "configfile", "text", "vocab", "transform", "caption", "calibration", "batch"}
-    | {"files", "events", "memory", "compute", "parallel", "processes", "registry"},
+    | {"files", "events", "heeding", "memory", "compute", "parallel", "processes", "registry"},
     1: {"data", "model", "sampling"},
     2: {"checkpoint", "constraints", "predictor", "preprocess", "rows", "folder", "training", "evaluation", "pages"}
     | {"experiment", "loading", "scoring", "export", "doctor", "quickstart"},
