@@ -4,7 +4,7 @@ The names are public: scripts and documentation rely on them. Reading YAML is ``
 """
 
 import os.path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -76,12 +76,21 @@ class EncoderConfig(Section):
     Earlier ones have a finer grid (K. Xu et al., arXiv 1502.03044, section 3.1.1), and are cheaper."""
     fine_tune: bool | str = False
     """`false`: features are computed once. `true`: all is trained. A stage's name: from that stage on."""
+    smallest_crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """An encoder in training sees parts of pictures, drawn by chance, of at least this share of their area; 1: all."""
     keep: bool = False
     """Put torchvision's own weights into the checkpoint too, so that it needs no network; others always are."""
     grid: Positive | None = None
     """Pool the features to grid x grid positions; by default they stay as the backbone gives them."""
     image_size: Positive | None = None
     """Side of the square that the encoder sees, in pixels; by default the one its weights were trained with."""
+
+    @field_validator("smallest_crop")
+    @classmethod
+    def _stored_features_are_of_whole_pictures(cls, share: float, info: ValidationInfo) -> float:
+        if share < 1 and info.data.get("fine_tune") is False:
+            raise ValueError("expected 1 unless encoder.fine_tune is set: features are stored of whole pictures")
+        return share
 
 
 class FeaturesConfig(Section):
@@ -257,32 +266,6 @@ class SamplingConfig(Section):
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
         return self
-
-
-_METHODS = {
-    **{"beam_size": SEARCHES, "length_penalty": (*SEARCHES, "sample")},
-    **dict.fromkeys(("beam_groups", "diversity_strength"), ("diverse_beam",)),
-    **dict.fromkeys(("temperature", "top_k", "top_p", "seed"), ("sample",)),
-}
-"""The methods that heed a setting of the sampling; all heed the others."""
-_OFF = {name: SamplingConfig().model_dump()[name] for name in ("min_length", "no_repeat_ngram", "bad_endings")}
-_OFF |= {"banned_words": [], "beam_groups": None}
-"""Values that change nothing."""
-
-
-def heeds(method: str, name: str) -> bool:
-    """Whether a method of sampling heeds the setting ``sampling.NAME``."""
-    return method in _METHODS.get(name, (method,))
-
-
-def counting(sampling: dict[str, Any]) -> dict[str, Any]:
-    """Of the settings of a sampling those that count: that its method heeds, and that change something."""
-    method = sampling.get("method")
-    return {
-        name: value
-        for name, value in sampling.items()
-        if heeds(str(method), name) and not (name in _OFF and value == _OFF[name])
-    }
 
 
 class Config(Section):

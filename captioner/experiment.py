@@ -154,7 +154,8 @@ class Experiment:
         files = [record.file for record in left]
         if frozen:
             return left, StoredPictures(self.store, files, self.root)
-        return left, PictureFiles(files, self.encoder.transform, self.config.features.flip)
+        flip, smallest_crop = self.config.features.flip, self.config.encoder.smallest_crop
+        return left, PictureFiles(files, self.encoder.transform, flip, smallest_crop)
 
     @cached_property
     def store(self) -> FeatureStore:

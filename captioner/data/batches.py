@@ -40,14 +40,15 @@ class Batches:
         """
         rng = random.Random(f"{self.seed} {epoch}")
         plan = self._plan(rng)
-        mirrored = [[rng.getrandbits(1) for _ in indices] for indices in plan] if self.pictures.has_mirrored else None
+        bits = self.pictures.view_bits
+        drawn = [[rng.getrandbits(bits) for _ in indices] for indices in plan] if bits else None
 
         def batches() -> Iterator[Batch]:
             for number, indices in enumerate(plan[skip:], start=skip):
                 own = processes.share(range(len(indices)))
                 places = own or range(1)  # Where fewer pictures than processes are left, some borrow one.
                 indices = [indices[place] for place in places]
-                views = [mirrored[number][place] for place in places] if mirrored else None
+                views = [drawn[number][place] for place in places] if drawn else None
                 captions = [self.captions[index] for index in indices]
                 images = self.pictures.read(indices, views)
                 batch = pack_captions(images, captions, start=START, end=END, numbers=indices)

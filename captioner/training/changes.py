@@ -46,6 +46,7 @@ _MAY_CHANGE = {
 MAY_BEGIN_OTHERWISE = {
     ("encoder", "weights"),
     ("encoder", "fine_tune"),
+    ("encoder", "smallest_crop"),
     ("encoder", "keep"),
     ("decoder", "dropout"),
     ("decoder", "tie_embeddings"),  # Weights that do not fit are refused anyway, and None may mean either.

@@ -35,7 +35,7 @@ CASES = {"small, 49 x 64": (49, 64, 128), "as for Flickr8k, 49 x 1280": (49, 128
 class Stored:
     """Pictures of a store, without files."""
 
-    has_mirrored = False
+    view_bits = 0
 
     def __init__(self, store: FeatureStore, pictures: Sequence[Picture]) -> None:
         self.store = store

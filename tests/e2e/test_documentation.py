@@ -103,11 +103,15 @@ def test_readme_commands_run_in_order(reader: Path, cli, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("example", sorted(path.name for path in (REPOSITORY / "examples").glob("*.yaml")))
 def test_every_example_trains(example: str, reader: Path, cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
-    beginning = yaml.safe_load(Path("examples", example).read_text())["training"].get("begin_with")
-    if beginning is not None:
-        assert cli("train", "--config", f"examples/{Path(beginning).name}.yaml", "--run", beginning).status == 0
-    result = cli("train", "--config", f"examples/{example}", "--run", f"tried/{example}")
-    assert result.status == 0, result.err
+
+    def train(example: str, run: str) -> None:
+        beginning = yaml.safe_load(Path("examples", example).read_text())["training"].get("begin_with")
+        if beginning is not None:
+            train(f"{Path(beginning).name}.yaml", beginning)
+        result = cli("train", "--config", f"examples/{example}", "--run", run)
+        assert result.status == 0, result.err
+
+    train(example, f"tried/{example}")
     assert cli("inspect", f"tried/{example}").status == 0
 
 

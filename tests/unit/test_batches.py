@@ -63,8 +63,8 @@ def test_the_layout_is_torch_s_own(captions: list[list[list[int]]]) -> None:
 class Numbered:
     """Pictures that are their own number; a mirror image is its negative."""
 
-    def __init__(self, has_mirrored: bool = False) -> None:
-        self.has_mirrored = has_mirrored
+    def __init__(self, view_bits: int = 0) -> None:
+        self.view_bits = view_bits
         self.reads: list[list[int]] = []
 
     def read(self, indices: Sequence[int], mirrored: Sequence[int] | None = None) -> Tensor:
@@ -124,7 +124,7 @@ def test_skipping_goes_on_where_the_epoch_was_left(skip: int, mirrored: bool) ->
 
 
 def test_either_view_is_drawn_by_chance() -> None:
-    batches = batches_of(pictures=Numbered(has_mirrored=True))
+    batches = batches_of(pictures=Numbered(view_bits=1))
     views = [
         number < 0 for epoch in range(1, 21) for batch in batches.epoch(epoch) for number in batch.images.flatten()
     ]

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from captioner.config import Config, SamplingConfig, counting
+from captioner.config import Config, SamplingConfig
 from captioner.configfile import dump_config, load_config, parse_config
 from captioner.errors import ConfigError
+from captioner.heeding import counting
 
 EXAMPLES = sorted(Path(__file__).parents[2].joinpath("examples").rglob("*.yaml"))
 DATASET = "dataset:\n  format: flickr\n  root: Flickr8k\n"
@@ -123,6 +124,11 @@ def test_dump_reads_back_as_the_same_config(text: str) -> None:
             "decoder:\n  tune_word_vectors: false\n",
             "my.yaml:5: decoder.tune_word_vectors: expected true, since no decoder.word_vectors are given that could "
             "stay as they are, found False",
+        ),
+        (
+            "encoder:\n  smallest_crop: 0.5\n",
+            "my.yaml:5: encoder.smallest_crop: expected 1 unless encoder.fine_tune is set: features are stored of "
+            "whole pictures, found 0.5",
         ),
         ("decoder:\n  tie_embeddings: 1\n", "my.yaml:5: decoder.tie_embeddings: expected true or false, found 1"),
         (

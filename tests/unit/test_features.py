@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_the_mirror_image_is_the_second_view(encoder: Encoder, files: list[Path]
     store = store_of(tmp_path, encoder, flip=True)
     fill(store, encoder, files[:5])
     pictures = StoredPictures(store, files[:5], files[0].parents[1])
-    assert pictures.has_mirrored
+    assert pictures.view_bits == 1
     for index, (plain, mirrored) in enumerate(
         zip(pictures.read(range(5)), pictures.read(range(5), [1] * 5), strict=True)
     ):
@@ -110,6 +111,42 @@ def test_pixels_and_stored_features_are_of_the_same_pictures(encoder: Encoder, f
     pixels = pictures.read([3, 1], [0, 1])
     assert torch.equal(pixels[0], load_image(files[3], encoder.transform))
     assert torch.equal(pixels[1], load_image(files[1], encoder.transform).flip(-1))
+
+
+def ramps(side: int) -> Image.Image:
+    """Red rises from left to right, green from top to bottom, from 0 to 255."""
+    ramp = np.linspace(0, 255, side).round().astype(np.uint8)
+    red, green = np.meshgrid(ramp, ramp)
+    return Image.fromarray(np.stack([red, green, np.zeros_like(red)], axis=2))
+
+
+def test_parts_of_pictures_are_as_large_as_asked_for_and_anywhere(encoder: Encoder, tmp_path: Path) -> None:
+    ramps(encoder.transform.crop).save(tmp_path / "ramps.png")
+    pictures = PictureFiles([tmp_path / "ramps.png"], encoder.transform, flip=True, smallest_crop=0.5)
+    assert pictures.view_bits > 1
+    drawn = random.Random(1)
+    views = [drawn.getrandbits(pictures.view_bits) for _ in range(300)]
+    parts = pictures.read([0] * 300, views)
+    assert torch.equal(parts, pictures.read([0] * 300, views))
+    red, green = parts[:, 0].float().mean(1), parts[:, 1].float().mean(2)  # (300, columns) and (300, rows).
+    columns, rows = (red[:, -1] - red[:, 0]) / 255, (green[:, -1] - green[:, 0]) / 255
+    assert 0.4 < float((columns < 0).float().mean()) < 0.6  # Mirrored.
+    assert bool((rows > 0).all())
+    columns = columns.abs()
+    areas, shapes = columns * rows, columns / rows
+    assert 0.45 < float(areas.min()) < 0.55
+    assert 0.9 < float(areas.max()) <= 1
+    assert 0.7 < float(shapes.min()) < 0.85
+    assert 1.2 < float(shapes.max()) < 1.45
+    left, top = torch.minimum(red[:, 0], red[:, -1]), green[:, 0]
+    assert float(left.min()) < 5
+    assert float(left.max()) > 50
+    assert float(top.min()) < 5
+    assert float(top.max()) > 50
+    unmirrored = PictureFiles([tmp_path / "ramps.png"], encoder.transform, flip=False, smallest_crop=0.5)
+    red = unmirrored.read([0] * 50, views[:50])[:, 0].float().mean(1)
+    assert bool((red[:, 0] < red[:, -1]).all())
+    assert torch.equal(unmirrored.read([0])[0], load_image(tmp_path / "ramps.png", encoder.transform))
 
 
 def test_as_many_pictures_as_have_room_are_decoded_once(

@@ -107,8 +107,9 @@ def test_a_resumed_run_is_an_uninterrupted_one(
 
 
 def test_a_resumed_run_that_trains_its_encoder(tiny_file: Path, tmp_path: Path) -> None:
-    """Batch statistics move, too."""
+    """Batch statistics move, too, and the same parts of the same pictures are drawn."""
     settings = ["encoder.fine_tune=features.11", "encoder.image_size=32", "training.epochs=2", "training.batch_size=16"]
+    settings += ["encoder.smallest_crop=0.5", "features.flip=true"]
     config = config_of(tiny_file, *settings)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     trainer_of(config, whole).fit()
