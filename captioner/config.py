@@ -77,7 +77,8 @@ class EncoderConfig(Section):
     fine_tune: bool | str = False
     """`false`: features are computed once. `true`: all is trained. A stage's name: from that stage on."""
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """An encoder in training sees parts of pictures, drawn by chance, of at least this share of their area; 1: all."""
+    """An encoder in training sees parts of pictures, drawn by chance, of at least this share of their area; 1: all.
+    Parts have fewer pixels than `image_size`: things are as large in them, on average, as in whole pictures."""
     keep: bool = False
     """Put torchvision's own weights into the checkpoint too, so that it needs no network; others always are."""
     grid: Positive | None = None
@@ -196,7 +197,8 @@ class TrainingConfig(Section):
     scheduled_sampling: Fraction = 0.0
     """Share of the words before that are the model's own in the last step; it rises evenly from 0 (`cross_entropy`)."""
     average_decay: Fraction = 0.0
-    """Validate and keep an exponential moving average of the weights that forgets 1 - this at a step; 0: none."""
+    """Validate and keep an exponential moving average of the weights that forgets 1 - this at a step; 0: none.
+    With `begin_with`, a slow one (0.999) keeps part of the model begun with, which often is better than either."""
     patience: Positive = 5
     """Stop after this many epochs without a better validation CIDEr."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 10.0

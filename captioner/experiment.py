@@ -154,8 +154,9 @@ class Experiment:
         files = [record.file for record in left]
         if frozen:
             return left, StoredPictures(self.store, files, self.root)
-        flip, smallest_crop = self.config.features.flip, self.config.encoder.smallest_crop
-        return left, PictureFiles(files, self.encoder.transform, flip, smallest_crop)
+        smallest_crop = self.config.encoder.smallest_crop
+        part_side = self.encoder.part_side(smallest_crop)
+        return left, PictureFiles(files, self.encoder.transform, self.config.features.flip, smallest_crop, part_side)
 
     @cached_property
     def store(self) -> FeatureStore:

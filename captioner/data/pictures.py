@@ -62,13 +62,23 @@ class StoredPictures:
 class PictureFiles:
     """Pixels, decoded anew for each batch but for the first pictures asked for, as many as ``_KEPT_BYTES`` hold."""
 
-    def __init__(self, files: Sequence[Path], transform: ImageTransform, flip: bool, smallest_crop: float = 1) -> None:
-        """``flip``: views are mirrored or not; ``smallest_crop``: and the least share of the area that they show."""
+    def __init__(
+        self,
+        files: Sequence[Path],
+        transform: ImageTransform,
+        flip: bool,
+        smallest_crop: float = 1,
+        part_side: int | None = None,
+    ) -> None:
+        """``flip``: views are mirrored or not; ``smallest_crop``: and the least share of the area that they show.
+
+        Such parts are given ``part_side`` pixels along each side, by default as many as whole pictures.
+        """
         self._files = files
         self._transform = transform
         self._kept: dict[int, Tensor] = {}
         self._room = _KEPT_BYTES // (3 * transform.crop**2)
-        self._flip, self._smallest_crop = flip, smallest_crop
+        self._flip, self._smallest_crop, self._part_side = flip, smallest_crop, part_side or transform.crop
         self.view_bits = _CROP_BITS if smallest_crop < 1 else int(flip)
 
     def read(self, indices: Sequence[int], views: Sequence[int] | None = None) -> Tensor:
@@ -88,15 +98,17 @@ class PictureFiles:
     def _view(self, image: Tensor, bits: int) -> Tensor:
         if self._flip and bits & 1:
             image = image.flip(-1)
-        return random_part(image, random.Random(bits), self._smallest_crop) if self._smallest_crop < 1 else image
+        if self._smallest_crop == 1:
+            return image
+        return random_part(image, random.Random(bits), self._smallest_crop, self._part_side)
 
     def name(self, index: int) -> str:
         """Its file's."""
         return str(self._files[index])
 
 
-def random_part(image: Tensor, rng: random.Random, smallest: float) -> Tensor:
-    """A part of a picture (3, H, W), enlarged to all of its size.
+def random_part(image: Tensor, rng: random.Random, smallest: float, side: int) -> Tensor:
+    """A part of a picture (3, H, W), resized to (3, side, side).
 
     Its area is at least the share ``smallest``, its sides differ by at most 4 to 3: C. Szegedy et al., "Going Deeper
     with Convolutions", CVPR 2015, section 6.
@@ -106,7 +118,7 @@ def random_part(image: Tensor, rng: random.Random, smallest: float) -> Tensor:
     rows = min(height, max(1, round(height * math.sqrt(area / ratio))))
     columns = min(width, max(1, round(width * math.sqrt(area * ratio))))
     top, left = rng.randint(0, height - rows), rng.randint(0, width - columns)
-    part: Tensor = resized_crop(image, top, left, rows, columns, [height, width])
+    part: Tensor = resized_crop(image, top, left, rows, columns, [side, side])
     return part
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioner.errors import UnknownModelError, nearest
+from captioner.errors import ModelError, UnknownModelError, nearest
 from captioner.model.backbones import (
     backbone_transform,
     build_backbone,
@@ -22,6 +23,8 @@ from captioner.model.backbones import (
 )
 from captioner.model.fusing import fused
 from captioner.transform import ImageTransform
+
+_STRIDE = 32  # Pixels a position, in nearly all backbones: other sides would be padded to multiples of it.
 
 
 class Encoder(nn.Module):
@@ -148,15 +151,37 @@ class Encoder(nn.Module):
         Raises ``ModelError`` where the backbone cannot see pictures of that size.
         """
         if self._feature_shape is None:
-            mode, side = self.training, self.transform.crop
-            black = torch.zeros(1, 3, side, side, dtype=torch.uint8)
-            try:
-                _, positions, size = self.train(False)(black.to(self.device)).shape
-            except (AssertionError, RuntimeError, ValueError) as error:
-                raise cannot_see(self.backbone, side, error) from None
-            self.train(mode)
-            self._feature_shape = positions, size
+            self._feature_shape = self._shape_of(self.transform.crop)
         return self._feature_shape
+
+    def _shape_of(self, side: int) -> tuple[int, int]:
+        mode = self.training
+        black = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+        try:
+            _, positions, size = self.train(False)(black.to(self.device)).shape
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise cannot_see(self.backbone, side, error) from None
+        finally:
+            self.train(mode)
+        return positions, size
+
+    @torch.no_grad()
+    def part_side(self, smallest_crop: float) -> int:
+        """Pixels along parts of pictures that cover from ``smallest_crop`` to all of them, so that things keep size.
+
+        Shown as large as whole pictures, parts would teach the network things larger than it meets later: H. Touvron
+        et al., "Fixing the Train-Test Resolution Discrepancy", NeurIPS 2019. They are where it sees no other size.
+        """
+        whole = self.transform.crop
+        if smallest_crop == 1:
+            return whole
+        strides = round(whole * math.sqrt((1 + smallest_crop) / 2) / _STRIDE)
+        side = min(max(1, strides) * _STRIDE, whole)
+        try:
+            self._shape_of(side)
+        except ModelError:
+            return whole
+        return side
 
     def weights_hash(self) -> str:
         """Twelve hexadecimal digits that change with any weight."""

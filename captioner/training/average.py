@@ -14,18 +14,23 @@ class WeightAverage:
     exponential, as in C. Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016, section 8.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        """``decay`` is the share of the average that a step keeps; 0 makes the average the weights themselves."""
+    def __init__(self, model: nn.Module, decay: float, *, trained: bool = False) -> None:
+        """``decay`` is the share of the average that a step keeps; 0 makes the average the weights themselves.
+
+        Where the model is ``trained`` already, the weights that it begins with count like any others. They go a long
+        way towards a good average: M. Wortsman et al., "Robust Fine-tuning of Zero-shot Models", CVPR 2022.
+        """
         self.decay = decay
+        self.trained = trained
         self._weights: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.values = [weight.detach().clone() for weight in self._weights] if decay else []
         """The averages, in the order of the model's trained parameters; empty when ``decay`` is 0."""
 
     @torch.no_grad()
     def update(self, steps: int) -> None:
-        """Take in the weights after step number ``steps``; the first steps count for more, being few."""
+        """Take in the weights after step number ``steps``. After chance weights, the first steps count for more."""
         if self.decay:
-            kept = min(self.decay, (1 + steps) / (10 + steps))
+            kept = self.decay if self.trained else min(self.decay, (1 + steps) / (10 + steps))
             torch._foreach_lerp_(self.values, self._weights, 1 - kept)
 
     def load(self, values: list[Tensor]) -> None:

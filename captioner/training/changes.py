@@ -47,6 +47,7 @@ MAY_BEGIN_OTHERWISE = {
     ("encoder", "weights"),
     ("encoder", "fine_tune"),
     ("encoder", "smallest_crop"),
+    ("encoder", "image_size"),
     ("encoder", "keep"),
     ("decoder", "dropout"),
     ("decoder", "tie_embeddings"),  # Weights that do not fit are refused anyway, and None may mean either.

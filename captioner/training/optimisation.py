@@ -61,7 +61,8 @@ class Optimisation:
         self.total_steps = total_steps if config.training.schedule == "cosine" else None
         self._warmup_steps = min(config.training.warmup_steps, total_steps // 10)  # Or a short run would end in it.
         self.optimizer = build_optimizer(model, config)
-        self.average = WeightAverage(model, config.training.average_decay)
+        begun = config.training.begin_with is not None
+        self.average = WeightAverage(model, config.training.average_decay, trained=begun)
         self.steps = 0
         """Taken so far."""
         self.halvings = 0

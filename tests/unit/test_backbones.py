@@ -398,6 +398,20 @@ def test_an_image_size_of_one_s_own() -> None:
     assert (transform.resize, transform.crop) == (100, 100)
 
 
+@pytest.mark.parametrize(
+    ("name", "image_size", "side"),
+    [("mobilenet_v2", 256, 224), ("mobilenet_v2", 224, 192), ("mobilenet_v2", 32, 32), ("vit_b_32", None, 224)],
+)
+def test_things_are_as_large_in_parts_of_pictures_as_in_whole_ones(
+    name: str, image_size: int | None, side: int
+) -> None:
+    """Three quarters of the area, on average, in as many of the pixels; a ViT sees one size alone."""
+    encoder = Encoder.from_settings(name, weights="none", grid=None, fine_tune=True, image_size=image_size)
+    assert encoder.part_side(0.5) == side
+    assert encoder.part_side(1) == encoder.transform.crop
+    assert encoder.eval()(torch.zeros(1, 3, side, side, dtype=torch.uint8)).shape[1] == (side // 32) ** 2
+
+
 def test_the_hash_changes_with_any_weight() -> None:
     encoder = encoder_of(RESNET, "none")
     before = encoder.weights_hash()

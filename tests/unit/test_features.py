@@ -143,8 +143,10 @@ def test_parts_of_pictures_are_as_large_as_asked_for_and_anywhere(encoder: Encod
     assert float(left.max()) > 50
     assert float(top.min()) < 5
     assert float(top.max()) > 50
-    unmirrored = PictureFiles([tmp_path / "ramps.png"], encoder.transform, flip=False, smallest_crop=0.5)
-    red = unmirrored.read([0] * 50, views[:50])[:, 0].float().mean(1)
+    unmirrored = PictureFiles([tmp_path / "ramps.png"], encoder.transform, False, smallest_crop=0.5, part_side=16)
+    parts = unmirrored.read([0] * 50, views[:50])
+    assert parts.shape == (50, 3, 16, 16)
+    red = parts[:, 0].float().mean(1)
     assert bool((red[:, 0] < red[:, -1]).all())
     assert torch.equal(unmirrored.read([0])[0], load_image(tmp_path / "ramps.png", encoder.transform))
 

@@ -300,6 +300,21 @@ def test_training_begins_with_the_words_and_weights_of_another_run(
         assert torch.equal(after[name], value), name
 
 
+def test_an_encoder_in_training_goes_on_with_larger_pictures_of_which_parts_are_as_large_as_before(
+    tiny_file: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    size = load_checkpoint(tiny_run).config.encoder.image_size
+    assert size == 64
+    settings = ["encoder.image_size=75", "encoder.fine_tune=features.8", "encoder.smallest_crop=0.5"]
+    config = load_config(tiny_file, [f"training.begin_with={tiny_run}", *settings, "training.epochs=1"])
+    trainer = Experiment(config, ignore).trainer(tmp_path / "run", False)
+    batch = next(trainer.batches.epoch(0))
+    assert batch.images.shape[2:] == (64, 64)
+    assert trainer.validation.pictures.read([0])[0].shape[1:] == (75, 75)
+    trainer.fit()
+    assert load_checkpoint(tmp_path / "run").model.encoder.transform.crop == 75
+
+
 def test_another_decoder_cannot_be_begun_with(tiny_file: Path, tiny_run: Path, tmp_path: Path) -> None:
     size = load_checkpoint(tiny_run).config.decoder.hidden_size
     config = load_config(tiny_file, [f"training.begin_with={tiny_run}", f"decoder.hidden_size={2 * size}"])

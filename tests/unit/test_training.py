@@ -349,6 +349,15 @@ class TestWeightAverage:
             assert layer.weight.item() == pytest.approx(expected)
         assert layer.weight.item() == 10.0
 
+    def test_trained_weights_that_it_begins_with_count_like_any_others(self) -> None:
+        layer = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.constant_(layer.weight, 8.0)
+        average = WeightAverage(layer, 0.75, trained=True)
+        torch.nn.init.constant_(layer.weight, 0.0)
+        for step, expected in enumerate((6.0, 4.5, 3.375), 1):
+            average.update(step)
+            assert average.values[0].item() == expected
+
     def test_without_decay_it_is_the_weights(self) -> None:
         layer = torch.nn.Linear(1, 1)
         average = WeightAverage(layer, 0.0)
@@ -373,6 +382,18 @@ def test_the_average_is_what_is_validated_and_kept(tiny_file: Path, tmp_path: Pa
     assert not torch.equal(best["embedding.weight"], last["embedding.weight"])
     average = load_training_state(tmp_path / "last")["optimisation"]["average"]
     assert any(torch.equal(best["embedding.weight"], value) for value in average)
+
+
+def test_a_slow_average_stays_near_the_model_that_was_begun_with(
+    tiny_run: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    settings = [f"training.begin_with={tiny_run}", "training.epochs=1", "training.average_decay=0.999"]
+    trainer_of(config_of(tiny_file, *settings), tmp_path).fit()
+    begun, kept, last = (
+        load_checkpoint(folder).model.decoder.embedding.weight
+        for folder in (tiny_run, tmp_path / "best", tmp_path / "last")
+    )
+    assert 0 < (kept - begun).norm() < 0.1 * (last - begun).norm()
 
 
 class TestLearningRateFactor:
