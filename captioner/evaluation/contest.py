@@ -90,6 +90,7 @@ class Contest:
             "tokenizer": self.sides[0].tokenizer,
             "scale": SCALE,
             "sampling": {"a": self.sides[0].sampling, "b": self.sides[1].sampling},
+            "precision": {"a": self.sides[0].precision, "b": self.sides[1].precision},
             "references": self.references.to_json(),
             "seed": found.seed,
             "resamples": found.resamples,

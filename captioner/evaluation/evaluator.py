@@ -53,6 +53,8 @@ class Evaluation:
     """What choosing the words took, once the pictures were encoded; None without a model."""
     calibration: Calibration | None = None
     """Fitted to these captions; None without a model."""
+    precision: str | None = None
+    """Of the matrix products that chose the captions; None without a model."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``captioner evaluate --output`` writes."""
@@ -63,6 +65,7 @@ class Evaluation:
             "tokenizer": self.tokenizer,
             "scale": SCALE,
             "sampling": self.sampling,
+            "precision": self.precision,
             "references": self.references.to_json() if self.references else None,
             "near_twins_in_training": self.near_twins,
             **(asdict(self.diversity) if self.diversity else {}),
@@ -149,7 +152,8 @@ class Validation:
                 draft.seconds += more.seconds / compute.workers
             listener(Progress("evaluating", len(drafts[0].captions), len(self.records), "pictures"))
         perplexity = math.exp(loss / count)
-        return [self._finish(draft, perplexity, sampling) for draft, sampling in zip(drafts, samplings, strict=True)]
+        done = [self._finish(draft, perplexity, sampling) for draft, sampling in zip(drafts, samplings, strict=True)]
+        return [replace(evaluation, precision=compute.precision) for evaluation in done]
 
     def _finish(self, draft: "_Draft", perplexity: float, sampling: SamplingConfig) -> Evaluation:
         captions = {record.image_id: caption for record, caption in zip(self.records, draft.captions, strict=True)}

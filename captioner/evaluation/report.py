@@ -158,6 +158,7 @@ def _made(
         ("versions", f"captioner {__version__}, torch {version('torch')}, Python {platform.python_version()}"),
         ("tokenizer", evaluation.tokenizer),
         ("sampling", ", ".join(f"{name} {value}" for name, value in counting(evaluation.sampling).items())),
+        *([("precision", evaluation.precision)] if evaluation.precision else []),
         ("references", f"{known['captions']:,} captions of {known['images']:,} images in {known['name']}"),
         ("references' fingerprint", f"sha256 {known['sha256']}"),
     ]

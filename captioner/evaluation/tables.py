@@ -54,8 +54,8 @@ def setting_rows(evaluation: Evaluation) -> list[Row]:
     each = {name: value for name, value in found["sampling"].items() if name != "beam_size"}
     also = "" if each["method"] == "greedy" else ", and greedy for 1"
     found["sampling"] = _text(each).replace(each["method"], each["method"] + also, 1)
-    names = ("images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training", "sampling")
-    return [(name, _text(found[name])) for name in names if found[name] is not None]
+    names = ["images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training"]
+    return [(name, _text(found[name])) for name in (*names, "sampling", "precision") if found[name] is not None]
 
 
 def contest_rows(contest: Contest) -> list[Row]:
@@ -88,6 +88,11 @@ def contest_setting_rows(contest: Contest) -> list[Row]:
         ("references", _text(contest.references.to_json())),
         ("sampling of A", _text(first.sampling)),
         ("sampling of B", _text(second.sampling)),
+        *[
+            (f"precision of {name}", side.precision)
+            for name, side in zip("AB", (first, second), strict=True)
+            if side.precision
+        ],
     ]
 
 

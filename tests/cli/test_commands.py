@@ -140,7 +140,9 @@ def references_of(shapes: Path, split: str) -> dict[int | str, list[str]]:
 NAMES = ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"]
 
 
-SETTINGS = ["perplexity", "images", "tokenizer", "scale", "sampling", "references", "near_twins_in_training"]
+SETTINGS = [
+    "perplexity", "images", "tokenizer", "scale", "sampling", "precision", "references", "near_twins_in_training",
+]  # fmt: skip
 DIVERSITY = [
     "distinct_caption_ratio",
     "novel_caption_ratio",
@@ -277,6 +279,13 @@ def test_of_another_data_set_copies_are_not_counted(cli: Any, tiny_run: Path, tm
     assert scores["near_twins_in_training"] is None
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_scores_say_in_which_precision_the_model_captioned(cli: Any, tiny_run: Path, precision: str) -> None:
+    chosen = ["evaluate", "--model", tiny_run, "--quiet", "--set", f"training.precision={precision}"]
+    assert dict(cli(*chosen).rows)["precision"] == precision
+    assert json.loads(cli(*chosen, "--json").out)["precision"] == precision
+
+
 def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
     output = tmp_path / "beams.json"
     finished = cli("evaluate", "--model", tiny_run, "--beam-sizes", "1, 3,2,3", "--output", output, "--quiet")
@@ -298,7 +307,7 @@ def test_several_beam_sizes_in_one_run(cli: Any, tiny_run: Path, tmp_path: Path)
         assert {name: entry[name] for name in expected} == expected
     settings = dict(finished.rows[4:])
     assert list(settings) == [
-        "images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training", "sampling",
+        "images", "perplexity", "tokenizer", "scale", "references", "near_twins_in_training", "sampling", "precision",
     ]  # fmt: skip
     assert settings["sampling"] == "method beam, and greedy for 1, max_length 8, length_penalty 1.0"
 
@@ -347,6 +356,7 @@ def test_evaluate_anybody_s_captions(cli: Any, tmp_path: Path) -> None:
     assert scores["perplexity"] is None
     assert scores["images"] == 3
     assert scores["sampling"] == {"method": "file", "name": "p.json"}
+    assert scores["precision"] is None
     assert scores["references"] == References("r.json", references).to_json()
     assert {name: scores[name] for name in DIVERSITY} == {
         "distinct_caption_ratio": 1.0,

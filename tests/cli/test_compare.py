@@ -48,8 +48,8 @@ def test_two_files(cli: Any, files: tuple[Path, Path, Path], tmp_path: Path) -> 
     assert (finished.status, finished.err) == (0, "")
     found = json.loads(output.read_text())
     assert list(found) == [
-        "a", "b", "images", "tokenizer", "scale", "sampling", "references", "seed", "resamples", "confidence",
-        "metrics", "CIDEr_per_image", "per_image",
+        "a", "b", "images", "tokenizer", "scale", "sampling", "precision", "references", "seed", "resamples",
+        "confidence", "metrics", "CIDEr_per_image", "per_image",
     ]  # fmt: skip
     assert (found["a"], found["b"], found["images"]) == (str(a), str(b), 60)
     assert found["tokenizer"] == "captioner-ptb-1"
@@ -190,6 +190,8 @@ def test_two_models(cli: Any, tiny_run: Path, other_run: Path, tmp_path: Path) -
             metric: scores[metric] for metric in METRICS
         }
         assert found["sampling"][name] == scores["sampling"]
+        assert found["precision"][name] == scores["precision"]
+        assert [f"precision of {name.upper()}", scores["precision"]] in finished.rows
         assert found["references"] == scores["references"]
     assert sum(found["CIDEr_per_image"].values()) == 8
     assert len(Counter(page.read_text(encoding="utf-8")).sources) == 8
