@@ -152,10 +152,12 @@ class Validation:
                 draft.seconds += more.seconds / compute.workers
             listener(Progress("evaluating", len(drafts[0].captions), len(self.records), "pictures"))
         perplexity = math.exp(loss / count)
-        done = [self._finish(draft, perplexity, sampling) for draft, sampling in zip(drafts, samplings, strict=True)]
-        return [replace(evaluation, precision=compute.precision) for evaluation in done]
+        return [
+            self._finish(draft, perplexity, sampling, compute.precision)
+            for draft, sampling in zip(drafts, samplings, strict=True)
+        ]
 
-    def _finish(self, draft: "_Draft", perplexity: float, sampling: SamplingConfig) -> Evaluation:
+    def _finish(self, draft: "_Draft", perplexity: float, sampling: SamplingConfig, precision: str) -> Evaluation:
         captions = {record.image_id: caption for record, caption in zip(self.records, draft.captions, strict=True)}
         evaluation = score_captions(
             {image_id: caption.words for image_id, caption in captions.items()},
@@ -175,6 +177,7 @@ class Validation:
             confidences={image_id: caption.confidence for image_id, caption in captions.items()},
             search_seconds=draft.seconds,
             calibration=Calibration.fit(scores, ciders, evaluation.sampling),
+            precision=precision,
         )
 
 
