@@ -9,8 +9,10 @@ from html import escape
 from typing import NamedTuple, Protocol
 
 _WIDTH, _HEIGHT = 400, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 390, 50, 214
-"""Edges of the plot, in the units of the drawing: pixels of a phone, more on a wide screen."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 390, 50, 214
+"""Edges of the plot, in the units of the drawing: pixels of a phone, more on a wide screen. Left of it 0.00005 fits."""
+_NAMES = 4
+"""Where title and legend begin."""
 _LETTER = 7  # Width of one at the font's size, on average.
 _COLOURS = 6
 
@@ -223,7 +225,7 @@ def _frame(x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[tuple[float, 
 
 
 def _legend(names: Sequence[str]) -> str:
-    parts, left = [], float(_LEFT)
+    parts, left = [], float(_NAMES)
     for number, name in enumerate(names):
         if name:
             parts.append(
@@ -240,5 +242,5 @@ def _svg(title: str, parts: Iterable[str], *, empty: bool) -> Svg:
     )
     return Svg(
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f'<text class="name" x="4" y="15">{escape(title)}</text>{body}</svg>'
+        f'<text class="name" x="{_NAMES}" y="15">{escape(title)}</text>{body}</svg>'
     )

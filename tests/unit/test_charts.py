@@ -73,6 +73,15 @@ def test_no_two_labels_of_an_axis_are_the_same(values: list[float]) -> None:
     assert 2 <= len(labels) == len(set(labels))
 
 
+@pytest.mark.parametrize("values", [[0.000083, 0.00003, 0], [1e-9, 4e-9], [1234.2, 1234.9], [0, 160_000]])
+def test_labels_of_the_upright_axis_are_not_cut_off_at_the_left(values: list[float]) -> None:
+    chart = line_chart("t", range(len(values)), [Series("", values)])
+    for label in of_class(chart, "text", "end"):
+        # DejaVu Sans, as wide as any that a browser takes at 12 pixels.
+        width = sum(3.9 if letter in ",." else 7.7 for letter in label.text or "")
+        assert float(label.get("x", "")) > width
+
+
 def test_a_loss_that_is_no_number_leaves_a_gap() -> None:
     chart = line_chart("t", [1, 2, 3, 4, 5], [Series("loss", [4, 3, math.nan, math.inf, 2])])
     first, second = lines(chart, 0)
@@ -85,14 +94,14 @@ def test_a_loss_that_is_no_number_leaves_a_gap() -> None:
 def test_one_point_no_spread_and_any_size_can_be_drawn(values: list[float]) -> None:
     chart = line_chart("t", list(range(len(values))), [Series("", values)])
     for circle in of_class(chart, "circle", "f0"):
-        assert 52 <= float(circle.get("cx", "")) <= 390
+        assert 62 <= float(circle.get("cx", "")) <= 390
         assert 50 <= float(circle.get("cy", "")) <= 214
 
 
 def test_the_best_epoch_is_marked() -> None:
     chart = line_chart("t", [1, 2, 3], [Series("CIDEr", [1, 3, 2])], mark=2)
     (mark,) = of_class(chart, "line", "ideal")
-    assert mark.get("x1") == mark.get("x2") == "221.0"
+    assert mark.get("x1") == mark.get("x2") == "226.0"
 
 
 def test_bars_are_as_high_as_their_numbers_beside_each_other_from_zero() -> None:
@@ -122,7 +131,7 @@ def test_reliability_lies_on_the_dashed_line_when_confidence_is_right() -> None:
     small, large = (float(circle.get("r", "")) for circle in of_class(chart, "circle", "f0"))
     assert (large - 2) / (small - 2) == pytest.approx(2)  # Four times the captions, four times the area.
     (ideal,) = of_class(chart, "line", "ideal")
-    assert (ideal.get("x1"), ideal.get("y1"), ideal.get("x2"), ideal.get("y2")) == ("52.0", "214.0", "390.0", "50.0")
+    assert (ideal.get("x1"), ideal.get("y1"), ideal.get("x2"), ideal.get("y2")) == ("62.0", "214.0", "390.0", "50.0")
 
 
 @pytest.mark.parametrize(
