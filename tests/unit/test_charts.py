@@ -77,7 +77,7 @@ def test_no_two_labels_of_an_axis_are_the_same(values: list[float]) -> None:
 def test_labels_of_the_upright_axis_are_not_cut_off_at_the_left(values: list[float]) -> None:
     chart = line_chart("t", range(len(values)), [Series("", values)])
     for label in of_class(chart, "text", "end"):
-        # DejaVu Sans, as wide as any that a browser takes at 12 pixels.
+        # Of DejaVu Sans, a wide font, at 12 pixels.
         width = sum(3.9 if letter in ",." else 7.7 for letter in label.text or "")
         assert float(label.get("x", "")) > width
 
